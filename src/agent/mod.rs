@@ -1,0 +1,1 @@
+//! The net-snmp `pass_persist` agent.
