@@ -21,3 +21,4 @@
 pub mod agent;
 pub mod config;
 pub mod pos;
+pub mod proto;

@@ -152,8 +152,12 @@ pub struct FileFacts {
 
 impl FileFacts {
     /// Whether both are the same file, seen by one process.
+    ///
+    /// The inode's generation is left out: the kernel tells it for an open file only, not for a name.
     pub fn same_file(&self, other: &FileFacts) -> bool {
-        self.device == other.device && self.id == other.id
+        self.device == other.device
+            && self.id.inode == other.id.inode
+            && self.id.birth_ns == other.id.birth_ns
     }
 }
 
