@@ -20,5 +20,7 @@
 
 pub mod agent;
 pub mod config;
+pub mod evloop;
 pub mod pos;
 pub mod proto;
+pub mod sys;

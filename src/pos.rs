@@ -191,7 +191,9 @@ mod tests {
     fn an_offset_fits_in_63_bits() {
         assert_eq!(parse_offset(b"0"), Some(0));
         assert_eq!(parse_offset(b"9223372036854775807"), Some(i64::MAX as u64));
-        for text in ["9223372036854775808", "18446744073709551616", "-1", "", "1k", "000000000000000000001"] {
+        for text in
+            ["9223372036854775808", "18446744073709551616", "-1", "", "1k", "000000000000000000001"]
+        {
             assert_eq!(parse_offset(text.as_bytes()), None, "{text:?}");
         }
     }

@@ -62,7 +62,8 @@ pub enum WireFault {
 /// terminal as it is.
 pub fn printable(bytes: &[u8]) -> String {
     const CHARS_MAX: usize = 60;
-    let mut text: String = bytes.iter().take(CHARS_MAX).flat_map(|b| b.escape_ascii()).map(char::from).collect();
+    let mut text: String =
+        bytes.iter().take(CHARS_MAX).flat_map(|b| b.escape_ascii()).map(char::from).collect();
     if bytes.len() > CHARS_MAX {
         text.push_str("...");
     }

@@ -37,7 +37,9 @@ pub fn parse_request(line: &[u8]) -> Result<Request, WireFault> {
 pub fn emit_request(request: &Request) -> Vec<u8> {
     let mut line = request.path.clone();
     match request.have {
-        Some(have) => line.extend_from_slice(format!(" {} {}\n", have.inode, have.offset).as_bytes()),
+        Some(have) => {
+            line.extend_from_slice(format!(" {} {}\n", have.inode, have.offset).as_bytes())
+        }
         None => line.extend_from_slice(b" 0 0\n"),
     }
     line
@@ -63,7 +65,11 @@ mod tests {
             ("/var/log/messages 1835021 40960\r", have(1835021, 40960)),
             ("/var/log/messages 1835021 40960 +9 x=y", have(1835021, 40960)),
         ] {
-            assert_eq!(parse_request(line.as_bytes()), Ok(Request { path: path.clone(), have }), "{line:?}");
+            assert_eq!(
+                parse_request(line.as_bytes()),
+                Ok(Request { path: path.clone(), have }),
+                "{line:?}"
+            );
         }
     }
 

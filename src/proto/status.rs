@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn anything_else_is_a_fault_told_in_printable_letters() {
         for line in ["", "O", "O ", "O x", "X 1", "O 0", "O  1", "O 1 ", "o 1", "O 1 +2", "O -1"] {
-            assert!(matches!(parse_status(line.as_bytes()), Err(WireFault::BadStatus(_))), "{line:?}");
+            assert!(
+                matches!(parse_status(line.as_bytes()), Err(WireFault::BadStatus(_))),
+                "{line:?}"
+            );
         }
         assert_eq!(
             parse_status(b"\x1b[2J\xff").unwrap_err().to_string(),

@@ -1,0 +1,287 @@
+//! The fetcher's store: what copies, pointers and archives need of a file system.
+//!
+//! Every call is one step that can fail, or after which the machine can stop: the crash-safe
+//! sequences in `fetch/` are written in these steps, and the simulation puts its own file system
+//! under them.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, FcntlArg, RenameFlags, fcntl, renameat2};
+
+use super::linux::identity;
+use crate::pos::{FileFacts, FileId};
+
+/// A file system that keeps copies.
+pub trait Fs: Clone + Send + Sync + 'static {
+    /// An open file; closed when dropped.
+    type File: Send + Sync + 'static;
+    /// A name that is ours as long as this lives.
+    type Lock: Send + 'static;
+
+    /// Claims the name `path`, whose directory exists, for this process and this caller.
+    /// `WouldBlock` if somebody else has it.
+    fn lock(&self, path: &Path) -> io::Result<Self::Lock>;
+    /// Creates one directory.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// The names in `dir`.
+    fn names(&self, dir: &Path) -> io::Result<Vec<std::ffi::OsString>>;
+    /// Opens a regular file for reading and writing. A link or anything else is refused.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
+    /// Creates a file that must not exist yet.
+    fn create_new(&self, path: &Path) -> io::Result<Self::File>;
+    /// Removes a name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Renames; what had the name `to` is replaced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames; `AlreadyExists` if something has the name `to`.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Who an open file is, and how long.
+    fn facts(&self, file: &Self::File) -> io::Result<FileFacts>;
+    /// The same of a name, a link not followed; without the inode's generation. `None`: no such name.
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>>;
+    /// Reads at most `buf.len()` bytes at `offset`; 0 at the end.
+    fn read_at(&self, file: &Self::File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes at `offset`, perhaps fewer bytes than given.
+    fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts or extends to `len` bytes.
+    fn set_len(&self, file: &Self::File, len: u64) -> io::Result<()>;
+    /// Makes content and length durable. After an error nothing may be concluded about what was
+    /// written since the last success, and asking again would lie: the pages are marked clean.
+    fn sync_data(&self, file: &Self::File) -> io::Result<()>;
+    /// Changes when this machine has been started anew.
+    fn boot_id(&self) -> io::Result<String>;
+}
+
+/// The kernel's file systems.
+#[derive(Clone, Debug, Default)]
+pub struct DiskFs {
+    /// One open lock file a directory, shared by all locks in it.
+    lock_files: Arc<Mutex<HashMap<PathBuf, Weak<File>>>>,
+}
+
+/// The lock file of a directory. Each locked name locks one byte of it, at an offset made of the
+/// name, so ten thousand copies in a directory need one descriptor to be locked.
+pub const LOCK_FILE: &str = ".fetch_logs.lock";
+
+/// A lock held on one byte of a directory's lock file ("open file description lock", fcntl(2)).
+#[derive(Debug)]
+pub struct DiskLock {
+    file: Arc<File>,
+    at: i64,
+}
+
+/// The byte that stands for `name`: FNV-1a, cut to the range of file offsets. It must be the same
+/// in every version of this program that may run on one machine.
+fn lock_byte(name: &std::ffi::OsStr) -> i64 {
+    let hash = name.as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &b| {
+        (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    });
+    (hash >> 2) as i64
+}
+
+fn lock_range(kind: libc::c_int, at: i64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: at,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        let unlock = lock_range(libc::F_UNLCK, self.at);
+        if let Err(errno) = fcntl(self.file.as_fd(), FcntlArg::F_OFD_SETLK(&unlock)) {
+            log::warn!("cannot release a lock: {errno}");
+        }
+    }
+}
+
+/// The directory part of a path, `.` for a bare name.
+pub fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    options.mode(0o644);
+    options
+}
+
+impl DiskFs {
+    fn lock_file(&self, dir: &Path) -> io::Result<Arc<File>> {
+        let mut files = self.lock_files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(dir).and_then(Weak::upgrade) {
+            return Ok(file);
+        }
+        let file = Arc::new(options().create(true).truncate(false).open(dir.join(LOCK_FILE))?);
+        files.insert(dir.to_path_buf(), Arc::downgrade(&file));
+        Ok(file)
+    }
+}
+
+impl Fs for DiskFs {
+    type File = File;
+    type Lock = DiskLock;
+
+    fn lock(&self, path: &Path) -> io::Result<DiskLock> {
+        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let file = self.lock_file(dir_of(path))?;
+        let at = lock_byte(name);
+        fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock_range(libc::F_WRLCK, at))).map_err(
+            |errno| match errno {
+                Errno::EAGAIN | Errno::EACCES => io::ErrorKind::WouldBlock.into(),
+                other => io::Error::from(other),
+            },
+        )?;
+        Ok(DiskLock { file, at })
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::DirBuilder::new().mode(0o755).create(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let file = options().open(path)?;
+        if file.metadata()?.file_type().is_file() {
+            Ok(file)
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        }
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        options().create_new(true).open(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+            Ok(()) => Ok(()),
+            // A file system without the flag. A crash between the two calls leaves both names on
+            // one file, which the fetcher's recovery knows.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                std::fs::hard_link(from, to)?;
+                std::fs::remove_file(from)
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn facts(&self, file: &File) -> io::Result<FileFacts> {
+        identity::facts(file)
+    }
+
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(identity::facts_of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        file.write_at(bytes, offset)
+    }
+
+    fn set_len(&self, file: &File, len: u64) -> io::Result<()> {
+        file.set_len(len)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn boot_id(&self) -> io::Result<String> {
+        Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    }
+}
+
+/// Whether `facts`, taken of a name, can be the file known as `id`: all that both know agrees.
+pub fn may_be(facts: &FileFacts, id: &FileId) -> bool {
+    fn agree<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
+        a.is_none() || b.is_none() || a == b
+    }
+    facts.id.inode == id.inode
+        && agree(facts.id.generation, id.generation)
+        && agree(facts.id.birth_ns, id.birth_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_locked_against_every_other_and_only_this_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (DiskFs::default(), DiskFs::default());
+        let held = one.lock(&dir.path().join("a")).unwrap();
+        let refused = other.lock(&dir.path().join("a")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        other.lock(&dir.path().join("b")).unwrap();
+        drop(held);
+        other.lock(&dir.path().join("a")).unwrap();
+    }
+
+    #[test]
+    fn renaming_to_a_new_name_never_replaces_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, "from").unwrap();
+        std::fs::write(&to, "to").unwrap();
+        let fs = DiskFs::default();
+        assert_eq!(fs.rename_new(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        std::fs::remove_file(&to).unwrap();
+        fs.rename_new(&from, &to).unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "from");
+        assert!(!from.exists());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = DiskFs::default();
+        assert!(fs.open(dir.path()).is_err());
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        assert!(fs.open(&dir.path().join("link")).is_err());
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(fs.open(&fifo).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! The responder's view of log files: read-only by its type.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+pub use super::linux::lease::Writers;
+use super::linux::{beneath, identity, lease};
+use crate::pos::FileFacts;
+
+/// Files as a responder sees them. There is no call that changes anything.
+pub trait Logs {
+    /// An open file; closed when dropped.
+    type File;
+
+    /// Opens a regular file. A link anywhere in the path, a directory, a FIFO and so on are refused.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
+    /// At most `names_max` names in a directory, in no order.
+    fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>>;
+    /// What is known of an open file.
+    fn facts(&self, file: &Self::File) -> io::Result<FileFacts>;
+    /// What is known of a name, a link not followed. `None`: no such name.
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>>;
+    /// Reads at most `buf.len()` bytes at `offset`; 0 at the end.
+    fn read_at(&self, file: &Self::File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Whether somebody has the file open for writing.
+    fn writers(&self, file: &Self::File) -> Writers;
+}
+
+/// The kernel's files, opened from the root directory without following links.
+#[derive(Debug)]
+pub struct DiskLogs {
+    root: OwnedFd,
+}
+
+impl DiskLogs {
+    /// Holds the root directory open.
+    pub fn new() -> io::Result<DiskLogs> {
+        Ok(DiskLogs { root: beneath::open_root()? })
+    }
+
+    /// `path` with the links in its directory followed, as they are now. A directory that does not
+    /// exist yet is taken as written, below the part that does.
+    pub fn resolve(path: &Path) -> PathBuf {
+        let Some(dir) = path.parent() else { return path.to_path_buf() };
+        let name = path.file_name().unwrap_or_default();
+        match dir.canonicalize() {
+            Ok(dir) => dir.join(name),
+            Err(_) if dir.parent().is_some() => DiskLogs::resolve(dir).join(name),
+            Err(_) => path.to_path_buf(),
+        }
+    }
+}
+
+impl Logs for DiskLogs {
+    type File = File;
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let file = beneath::open(&self.root, path)?;
+        if file.metadata()?.file_type().is_file() {
+            Ok(file)
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        }
+    }
+
+    fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>> {
+        std::fs::read_dir(dir)?.take(names_max).map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn facts(&self, file: &File) -> io::Result<FileFacts> {
+        Ok(identity::facts_of(&file.metadata()?))
+    }
+
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(identity::facts_of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.read_at(buf, offset)
+    }
+
+    fn writers(&self, file: &File) -> Writers {
+        lease::writers(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_in_the_directory_are_followed_once_and_what_is_missing_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", base.join("linked")).unwrap();
+        assert_eq!(DiskLogs::resolve(&base.join("linked/log")), base.join("real/log"));
+        assert_eq!(DiskLogs::resolve(&base.join("linked/new/log")), base.join("real/new/log"));
+    }
+}

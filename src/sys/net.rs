@@ -1,0 +1,57 @@
+//! TCP sockets, set up so that a dead peer is found out.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// After this long without an acknowledgement for bytes sent, the kernel gives a connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// An idle connection is probed after this long, then every `KEEPALIVE_INTERVAL`.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+/// Connections the kernel holds for us until we accept them.
+const BACKLOG: i32 = 4096;
+
+fn notice_dead_peers(socket: &SockRef<'_>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // A heartbeat or the last line of a burst must not wait for an acknowledgement.
+    socket.set_tcp_nodelay(true)
+}
+
+/// Listens at `address`. An IPv6 address takes IPv6 only, so that both wildcards can be listened at.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(StdListener::from(socket)))
+}
+
+/// Begins to connect to `address`. The stream is writable once it is connected or has failed; then
+/// `take_error` tells which.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    notice_dead_peers(&SockRef::from(&stream))?;
+    Ok(stream)
+}
+
+/// Sets up a connection that was just accepted.
+pub fn prepare_accepted(stream: &TcpStream) -> io::Result<()> {
+    notice_dead_peers(&SockRef::from(stream))
+}

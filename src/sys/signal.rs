@@ -1,0 +1,20 @@
+//! Signals as readiness.
+
+use std::io;
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+pub use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+pub use signal_hook_mio::v1_0::Signals;
+
+/// Registers for `wanted`; what arrives is read from the value, which is a mio event source.
+pub fn catch(wanted: &[i32]) -> io::Result<Signals> {
+    Signals::new(wanted)
+}
+
+/// Makes SIGIO harmless. The kernel sends it to the holder of a file lease when somebody opens the
+/// file for writing (fcntl(2), "Leases"), and its default action is to end the process.
+pub fn ignore_sigio() -> io::Result<()> {
+    // SAFETY: ignoring a signal installs no handler, so nothing of ours runs in signal context.
+    unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }?;
+    Ok(())
+}
