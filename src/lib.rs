@@ -21,6 +21,8 @@
 pub mod agent;
 pub mod config;
 pub mod evloop;
+pub mod fetch;
 pub mod pos;
 pub mod proto;
+pub mod status;
 pub mod sys;

@@ -29,6 +29,7 @@ pub mod protocol;
 pub mod table;
 pub mod verdict;
 
+use crate::config::parse_duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use directory::{Directory, HOSTS_MAX};
@@ -180,18 +181,4 @@ impl Agent {
 fn silence_stderr() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
     Ok(nix::unistd::dup2_stderr(null)?)
-}
-
-/// Reads `200ms`, `5s`, `2m`, `1h`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = text[..digits].parse().map_err(|_| "not a duration".to_owned())?;
-    let millis = match &text[digits..] {
-        "ms" => Some(number),
-        "s" => number.checked_mul(1_000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => return Err("not a duration like 200ms, 5s, 2m, 1h".to_owned()),
-    };
-    millis.map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }

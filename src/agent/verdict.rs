@@ -62,7 +62,7 @@ impl Found {
         match (self, self.state(now, stale)) {
             (Found::Unreadable { verb, cause, .. }, _) => format!("ERR {verb} {path}: {cause}"),
             (Found::Line { .. }, State::Stale) => format!("ERR {path} is stale"),
-            (Found::Line { text, .. }, _) if text.is_empty() => format!("ERR {path} is empty"),
+            (Found::Line { text, .. }, _) if text.is_empty() => "ERR NO DATA".to_owned(),
             (Found::Line { text, .. }, _) => text.clone(),
         }
     }
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(said(&line("OK", now() - STALE)), (State::Ok, "OK".into(), 120));
         assert_eq!(said(&line(error, now())), (State::Error, error.into(), 0));
         assert_eq!(said(&line("OKAY", now())), (State::Error, "OKAY".into(), 0));
-        let empty = format!("ERR {PATH} is empty");
+        let empty = "ERR NO DATA".to_owned();
         assert_eq!(said(&line("", now())), (State::Error, empty, 0));
     }
 

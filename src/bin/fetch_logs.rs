@@ -1,1 +1,5 @@
-fn main() {}
+//! `fetch_logs`, the fetcher.
+
+fn main() -> std::process::ExitCode {
+    fetchlogs::fetch::cli::main(|_once| std::process::ExitCode::FAILURE)
+}

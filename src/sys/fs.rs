@@ -4,7 +4,7 @@
 //! sequences in `fetch/` are written in these steps, and the simulation puts its own file system
 //! under them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -21,9 +21,9 @@ use crate::pos::{FileFacts, FileId};
 /// A file system that keeps copies.
 pub trait Fs: Clone + Send + Sync + 'static {
     /// An open file; closed when dropped.
-    type File: Send + Sync + 'static;
+    type File: std::fmt::Debug + Send + Sync + 'static;
     /// A name that is ours as long as this lives.
-    type Lock: Send + 'static;
+    type Lock: std::fmt::Debug + Send + 'static;
 
     /// Claims the name `path`, whose directory exists, for this process and this caller.
     /// `WouldBlock` if somebody else has it.
@@ -65,17 +65,25 @@ pub trait Fs: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug, Default)]
 pub struct DiskFs {
     /// One open lock file a directory, shared by all locks in it.
-    lock_files: Arc<Mutex<HashMap<PathBuf, Weak<File>>>>,
+    lock_files: Arc<Mutex<HashMap<PathBuf, Weak<LockFile>>>>,
 }
 
 /// The lock file of a directory. Each locked name locks one byte of it, at an offset made of the
 /// name, so ten thousand copies in a directory need one descriptor to be locked.
 pub const LOCK_FILE: &str = ".fetch_logs.lock";
 
-/// A lock held on one byte of a directory's lock file ("open file description lock", fcntl(2)).
+/// An open lock file and the bytes of it that are locked through it. The kernel keeps other
+/// descriptors out ("open file description locks", fcntl(2)); this one's own locks it lets pass.
+#[derive(Debug)]
+struct LockFile {
+    file: File,
+    held: Mutex<HashSet<i64>>,
+}
+
+/// A lock held on one byte of a directory's lock file.
 #[derive(Debug)]
 pub struct DiskLock {
-    file: Arc<File>,
+    lock_file: Arc<LockFile>,
     at: i64,
 }
 
@@ -100,10 +108,12 @@ fn lock_range(kind: libc::c_int, at: i64) -> libc::flock {
 
 impl Drop for DiskLock {
     fn drop(&mut self) {
+        let mut held = self.lock_file.held.lock().unwrap_or_else(PoisonError::into_inner);
         let unlock = lock_range(libc::F_UNLCK, self.at);
-        if let Err(errno) = fcntl(self.file.as_fd(), FcntlArg::F_OFD_SETLK(&unlock)) {
+        if let Err(errno) = fcntl(self.lock_file.file.as_fd(), FcntlArg::F_OFD_SETLK(&unlock)) {
             log::warn!("cannot release a lock: {errno}");
         }
+        held.remove(&self.at);
     }
 }
 
@@ -126,14 +136,15 @@ fn options() -> OpenOptions {
 }
 
 impl DiskFs {
-    fn lock_file(&self, dir: &Path) -> io::Result<Arc<File>> {
+    fn lock_file(&self, dir: &Path) -> io::Result<Arc<LockFile>> {
         let mut files = self.lock_files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = files.get(dir).and_then(Weak::upgrade) {
-            return Ok(file);
+        if let Some(lock_file) = files.get(dir).and_then(Weak::upgrade) {
+            return Ok(lock_file);
         }
-        let file = Arc::new(options().create(true).truncate(false).open(dir.join(LOCK_FILE))?);
-        files.insert(dir.to_path_buf(), Arc::downgrade(&file));
-        Ok(file)
+        let file = options().create(true).truncate(false).open(dir.join(LOCK_FILE))?;
+        let lock_file = Arc::new(LockFile { file, held: Mutex::default() });
+        files.insert(dir.to_path_buf(), Arc::downgrade(&lock_file));
+        Ok(lock_file)
     }
 }
 
@@ -143,15 +154,22 @@ impl Fs for DiskFs {
 
     fn lock(&self, path: &Path) -> io::Result<DiskLock> {
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let file = self.lock_file(dir_of(path))?;
+        let lock_file = self.lock_file(dir_of(path))?;
         let at = lock_byte(name);
-        fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock_range(libc::F_WRLCK, at))).map_err(
+        let mut held = lock_file.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.contains(&at) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let range = lock_range(libc::F_WRLCK, at);
+        fcntl(lock_file.file.as_fd(), FcntlArg::F_OFD_SETLK(&range)).map_err(
             |errno| match errno {
                 Errno::EAGAIN | Errno::EACCES => io::ErrorKind::WouldBlock.into(),
                 other => io::Error::from(other),
             },
         )?;
-        Ok(DiskLock { file, at })
+        held.insert(at);
+        drop(held);
+        Ok(DiskLock { lock_file, at })
     }
 
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
@@ -253,6 +271,8 @@ mod tests {
         let (one, other) = (DiskFs::default(), DiskFs::default());
         let held = one.lock(&dir.path().join("a")).unwrap();
         let refused = other.lock(&dir.path().join("a")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        let refused = one.lock(&dir.path().join("a")).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
         other.lock(&dir.path().join("b")).unwrap();
         drop(held);

@@ -1,0 +1,166 @@
+//! The copy: what arrives is put where it belongs, and compared where something is already.
+//!
+//! Bytes are always written at their own place, never "at the end": then receiving the same bytes
+//! twice changes nothing. Where the copy already has bytes that are not yet known to be right, they
+//! are compared with what arrives *and written again*: a process before us may have been killed after
+//! a failed sync, which leaves pages that are marked clean and are not on disk.
+
+use std::io;
+
+use super::pointer::write_all_at;
+use crate::pos::Offset;
+use crate::sys::fs::Fs;
+
+/// Where a source is in its copy. All offsets are the copy's; the generation's are `base` more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// Where in the generation the copy's first byte belongs.
+    pub base: Offset,
+    /// Bytes at the front that are on disk and right.
+    pub durable: Offset,
+    /// Where the next byte that arrives belongs. Below `size`, it is compared with what is there.
+    pub at: Offset,
+    /// Length of the copy.
+    pub size: Offset,
+    /// How much of the copy may be believed.
+    pub trust: Trust,
+}
+
+/// How much of the copy may be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Trust {
+    /// All of it: written by this process, or compared.
+    #[default]
+    Whole,
+    /// What is durable; the rest was left by a process that ended without saying so.
+    Durable {
+        /// This machine has not been started anew since, so the rest are bytes that did arrive.
+        same_boot: bool,
+    },
+    /// Nothing: it was found without a pointer that fits.
+    Nothing,
+}
+
+impl Place {
+    /// Everything that the copy has agrees with the source.
+    pub fn verified(&self) -> bool {
+        self.at == self.size
+    }
+}
+
+/// What became of bytes that arrived.
+#[derive(Debug)]
+pub enum Took {
+    /// All are in the copy.
+    All,
+    /// The copy has something else at `at`, and was left as it is from there on.
+    Differs,
+    /// They could not be written from `at` on.
+    Failed(io::Error),
+}
+
+/// How much of the copy is read at once to be compared.
+const COMPARE_BYTES: usize = 16 * 1024;
+
+/// Puts `bytes` into the copy at `place.at` and moves `place` on by as much as was done.
+pub fn take<F: Fs>(fs: &F, file: &F::File, place: &mut Place, mut bytes: &[u8]) -> Took {
+    while !bytes.is_empty() && place.at < place.size {
+        let there = (place.size - place.at).min(bytes.len().min(COMPARE_BYTES) as u64) as usize;
+        match compare(fs, file, &bytes[..there], place.at) {
+            Ok(equal) => {
+                place.at += equal as u64;
+                if equal < there {
+                    return Took::Differs;
+                }
+            }
+            Err(error) => return Took::Failed(error),
+        }
+        bytes = &bytes[there..];
+    }
+    if place.at == place.size {
+        place.trust = Trust::Whole;
+    }
+    while !bytes.is_empty() {
+        match fs.write_at(file, bytes, place.at) {
+            Ok(0) => return Took::Failed(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                place.at += written as u64;
+                place.size = place.at;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Took::Failed(error),
+        }
+    }
+    Took::All
+}
+
+/// How many of `bytes` are in the file at `at`; as many are written again. At most
+/// [`COMPARE_BYTES`] are given.
+fn compare<F: Fs>(fs: &F, file: &F::File, bytes: &[u8], at: Offset) -> io::Result<usize> {
+    let mut mine = [0; COMPARE_BYTES];
+    let mine = &mut mine[..bytes.len()];
+    read_exact_at(fs, file, mine, at)?;
+    let equal = mine.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+    write_all_at(fs, file, &bytes[..equal], at)?;
+    Ok(equal)
+}
+
+/// Fills `buf` from `offset`; the file ending before is an error.
+pub fn read_exact_at<F: Fs>(
+    fs: &F,
+    file: &F::File,
+    mut buf: &mut [u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !buf.is_empty() {
+        match fs.read_at(file, buf, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                buf = &mut buf[read..];
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fs::DiskFs;
+
+    fn copy_of(content: &str) -> (tempfile::TempDir, std::fs::File) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copy");
+        std::fs::write(&path, content).unwrap();
+        let file = DiskFs::default().open(&path).unwrap();
+        (dir, file)
+    }
+
+    fn content(dir: &tempfile::TempDir) -> String {
+        std::fs::read_to_string(dir.path().join("copy")).unwrap()
+    }
+
+    #[test]
+    fn bytes_that_are_there_already_are_compared_and_the_rest_is_appended() {
+        let (dir, file) = copy_of("one two ");
+        let mut place = Place { at: 4, size: 8, trust: Trust::Nothing, ..Place::default() };
+        assert!(matches!(take(&DiskFs::default(), &file, &mut place, b"tw"), Took::All));
+        assert_eq!((place.at, place.size, place.trust), (6, 8, Trust::Nothing));
+        assert!(matches!(take(&DiskFs::default(), &file, &mut place, b"o three"), Took::All));
+        assert_eq!((place.at, place.size, place.trust), (13, 13, Trust::Whole));
+        assert_eq!(content(&dir), "one two three");
+    }
+
+    #[test]
+    fn the_first_byte_that_differs_stops_it_and_nothing_is_changed_from_there() {
+        let (dir, file) = copy_of("one two three");
+        let mut place = Place { at: 0, size: 13, trust: Trust::Nothing, ..Place::default() };
+        assert!(matches!(take(&DiskFs::default(), &file, &mut place, b"one too"), Took::Differs));
+        assert_eq!((place.at, place.size), (5, 13));
+        assert_eq!(content(&dir), "one two three");
+    }
+}

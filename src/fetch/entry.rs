@@ -1,0 +1,106 @@
+//! One source in the fetcher's table: its core, and everything of it that is not pure.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use super::jobs::Task;
+use super::source::{Job, Source, Timing};
+use super::store::{Locks, OpenCopy, Store};
+use crate::config::{Host, SourceConfig};
+use crate::evloop::deadlines::Alarm;
+use crate::evloop::slots::Slot;
+use crate::status::repeats::Repeats;
+use crate::sys::fs::DiskFs;
+
+/// A source that is configured.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its line.
+    pub config: SourceConfig,
+    /// What is to be done and when.
+    pub core: Source,
+    /// Its names on disk.
+    pub store: Store<DiskFs>,
+    /// Held from the first recovery on.
+    pub locks: Option<Locks<DiskFs>>,
+    /// Its copy, once there is one.
+    pub copy: Option<OpenCopy<DiskFs>>,
+    /// Its connection.
+    pub conn: Option<Slot>,
+    /// When its deadline is looked at.
+    pub alarm: Alarm,
+    /// What was told of its troubles.
+    pub repeats: Repeats,
+    /// It has been well, and is not in error.
+    pub well: bool,
+    /// Addresses not tried yet in this round.
+    addresses: VecDeque<SocketAddr>,
+}
+
+impl Entry {
+    /// A source that begins.
+    pub fn new(
+        config: SourceConfig,
+        timing: Timing,
+        fs: DiskFs,
+        boot: Arc<str>,
+        seed: u64,
+    ) -> Entry {
+        let remote = config.remote.as_os_str().as_bytes().to_vec();
+        let (copy, pointer) = (config.local.clone(), config.pointer.clone());
+        Entry {
+            core: Source::new(remote, timing, seed),
+            store: Store { fs, copy, pointer, boot },
+            locks: None,
+            copy: None,
+            conn: None,
+            alarm: Alarm::default(),
+            repeats: Repeats::default(),
+            well: false,
+            addresses: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// The next address to try, if it is known without a lookup. A name's addresses are tried one
+    /// after the other, one a try; after the last it is looked up again.
+    pub fn next_address(&mut self) -> Result<SocketAddr, &str> {
+        match &self.config.host {
+            Host::Address(address) => Ok(SocketAddr::new(*address, self.config.port)),
+            Host::Name(name) => self.addresses.pop_front().ok_or(name),
+        }
+    }
+
+    /// A lookup has given these. Gives the first of them.
+    pub fn take_addresses(&mut self, found: &[SocketAddr]) -> Option<SocketAddr> {
+        let port = self.config.port;
+        let mut known: Vec<IpAddr> = Vec::new();
+        for address in found.iter().map(SocketAddr::ip) {
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+        self.addresses = known.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        self.addresses.pop_front()
+    }
+
+    /// A connection was made: the next one begins with a fresh lookup.
+    pub fn forget_addresses(&mut self) {
+        self.addresses = VecDeque::new();
+    }
+
+    /// What a worker needs to know to do `job`.
+    pub fn task(&self, slot: Slot, job: Job) -> Task {
+        Task {
+            slot,
+            job,
+            store: self.store.clone(),
+            locked: self.locks.is_some(),
+            copy: self.copy.clone(),
+            generation: self.core.generation(),
+            place: *self.core.place(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What workers do for the loop, and how they tell it.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use mio::Waker;
+
+use super::copy::Place;
+use super::source::Job;
+use super::store::{Locks, OpenCopy, Standing, Store, StoreFault};
+use super::workers::Workers;
+use crate::evloop::slots::Slot;
+use crate::pos::{Inode, Offset};
+use crate::sys::clock;
+use crate::sys::fs::DiskFs;
+
+/// Threads that sync and rename. More than one, so that a slow disk under one copy does not hold up
+/// the others; few, since most syncs end in the same journal.
+const STORE_THREADS: usize = 4;
+
+/// Threads that look names up.
+const LOOKUP_THREADS: usize = 4;
+
+/// How an archive is named after its copy and a dot: local time, as fetchlogs 1.1 documents it.
+const STAMP: &str = "%Y%m%d%H%M%S";
+
+/// What a worker has done.
+#[derive(Debug)]
+pub enum Report {
+    /// A job of a source.
+    Stored(Slot, Stored),
+    /// A source that is no longer configured has left its copy in order.
+    Retired,
+    /// The addresses of a host, or why there are none.
+    LookedUp(String, Result<Vec<SocketAddr>, String>),
+}
+
+/// How a job of a source ended.
+#[derive(Debug)]
+pub enum Stored {
+    /// It stands there now; and holds these locks, if it had none.
+    Standing(Standing<DiskFs>, Option<Locks<DiskFs>>),
+    /// The copy was where it was.
+    NotReopened,
+    /// So much of the copy is durable.
+    Checkpointed(Offset),
+    /// It failed.
+    Failed(StoreFault),
+}
+
+/// What a job needs to know of its source; taken when the job begins.
+#[derive(Debug)]
+pub struct Task {
+    /// Whose job it is.
+    pub slot: Slot,
+    /// What is to be done.
+    pub job: Job,
+    /// Where.
+    pub store: Store<DiskFs>,
+    /// The names are locked already.
+    pub locked: bool,
+    /// The open copy.
+    pub copy: Option<OpenCopy<DiskFs>>,
+    /// Its generation.
+    pub generation: Option<Inode>,
+    /// How far it is.
+    pub place: Place,
+}
+
+/// The workers and their mailbox.
+#[derive(Debug)]
+pub struct Jobs {
+    store: Workers,
+    lookup: Workers,
+    sender: Sender<Report>,
+    reports: Receiver<Report>,
+    waker: Arc<Waker>,
+    lookups: HashMap<String, Vec<Slot>>,
+}
+
+impl Jobs {
+    /// Starts the workers; `waker` wakes the loop.
+    pub fn start(waker: Waker) -> std::io::Result<Jobs> {
+        let (sender, reports) = channel();
+        Ok(Jobs {
+            store: Workers::start("store", STORE_THREADS)?,
+            lookup: Workers::start("lookup", LOOKUP_THREADS)?,
+            sender,
+            reports,
+            waker: Arc::new(waker),
+            lookups: HashMap::new(),
+        })
+    }
+
+    /// The next report, if there is one.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.try_recv().ok()
+    }
+
+    /// Gives a report from a worker to the loop.
+    fn reporter(&self) -> impl FnOnce(Report) + Send + 'static {
+        let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        move |report| {
+            // The loop may have ended meanwhile: then nobody wants to know.
+            if sender.send(report).is_ok()
+                && let Err(error) = waker.wake()
+            {
+                log::error!("cannot wake the loop: {error}");
+            }
+        }
+    }
+
+    /// Has a job of a source done.
+    pub fn run(&self, task: Task) {
+        let report = self.reporter();
+        self.store.run(move || {
+            let slot = task.slot;
+            let stored = perform(task).unwrap_or_else(Stored::Failed);
+            report(Report::Stored(slot, stored));
+        });
+    }
+
+    /// Makes durable what a source has that is no longer configured; its locks are let go then.
+    pub fn retire(&self, task: Task, locks: Option<Locks<DiskFs>>) {
+        let report = self.reporter();
+        self.store.run(move || {
+            if let Err(fault) = perform(task) {
+                log::warn!("{fault}");
+            }
+            drop(locks);
+            report(Report::Retired);
+        });
+    }
+
+    /// Has a name looked up for a source. Sources that ask for the same name meanwhile share one
+    /// lookup.
+    pub fn look_up(&mut self, name: &str, slot: Slot) {
+        let waiting = self.lookups.entry(name.to_owned()).or_default();
+        waiting.push(slot);
+        if waiting.len() > 1 {
+            return;
+        }
+        let report = self.reporter();
+        let name = name.to_owned();
+        self.lookup.run(move || {
+            let found = match (name.as_str(), 0).to_socket_addrs() {
+                Ok(addresses) => Ok(addresses.collect()),
+                Err(error) => Err(error.to_string()),
+            };
+            report(Report::LookedUp(name, found));
+        });
+    }
+
+    /// The sources that wait for a lookup that has ended.
+    pub fn take_waiting(&mut self, name: &str) -> Vec<Slot> {
+        self.lookups.remove(name).unwrap_or_default()
+    }
+}
+
+fn perform(task: Task) -> Result<Stored, StoreFault> {
+    let Task { job, store, locked, copy, generation, place, .. } = task;
+    let standing = match (job, &copy) {
+        (Job::Recover, _) => {
+            let locks = if locked { None } else { Some(store.lock()?) };
+            return Ok(Stored::Standing(store.recover()?, locks));
+        }
+        (Job::Begin(inode), _) => store.begin(copy, inode, place)?,
+        (Job::Rotate { next, cut }, Some(copy)) => {
+            let stamp = clock::wall().format(STAMP).to_string();
+            store.rotate(copy, generation, &place, cut, next, &stamp)?
+        }
+        (Job::Cut(cut), Some(copy)) => store.cut(copy, generation, &place, cut)?,
+        (Job::Reopen, Some(copy)) => match store.reopen(copy, generation, &place)? {
+            Some(standing) => standing,
+            None => return Ok(Stored::NotReopened),
+        },
+        (Job::Checkpoint, Some(copy)) => {
+            return Ok(Stored::Checkpointed(store.checkpoint(copy, generation, &place)?));
+        }
+        // Only `Begin` comes before there is a copy.
+        (Job::Rotate { .. } | Job::Cut(_) | Job::Reopen | Job::Checkpoint, None) => {
+            return Ok(Stored::NotReopened);
+        }
+    };
+    Ok(Stored::Standing(standing, None))
+}

@@ -1,0 +1,25 @@
+//! The fetcher: one process, one loop, one connection for each source.
+//!
+//! What it keeps for a source is an exact copy, the archives that the copy became when its generation
+//! ended, and a pointer that says how much of it is on disk. Deciding and acting are apart:
+//!
+//! * [`source`] the life of one source; pure: facts in, outputs out
+//! * [`copy`](mod@copy) where bytes that arrive go, and how they are compared
+//! * [`store`] the crash-safe sequences, in file system calls that can each be the last
+//! * [`pointer`] the pointer file
+//! * [`backoff`] how long to wait
+//! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
+//! * [`conn`] a socket; [`jobs`], [`workers`] what waits for disks and name servers
+//! * [`cli`] the command line
+
+pub mod backoff;
+pub mod cli;
+pub mod conn;
+pub mod copy;
+pub mod entry;
+pub mod fetcher;
+pub mod jobs;
+pub mod pointer;
+pub mod source;
+pub mod store;
+pub mod workers;

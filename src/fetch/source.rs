@@ -1,0 +1,582 @@
+//! The life of one source: who is asked for what, and what its answer means.
+//!
+//! The peer is a responder that serves one generation a connection, and that closes without a word
+//! when the generation has ended, when it is stopped, and when it will not serve us. The disk is our
+//! own: whatever has to wait for it is a [`Job`], and a source has one job at a time.
+//!
+//! ```text
+//! Storing(Recover) -> Waiting -> Connecting -> Asking -> Following -> Waiting ...
+//!                                                |  status names another generation
+//!                                                +-> Storing(Begin | Rotate) -> Following
+//! Following: the copy differs -> connection closed, Storing(Cut | Rotate) -> Waiting
+//! any store fault -> connection closed, Waiting, Storing(Recover)
+//! ```
+//!
+//! Where we ask from. After a start: from what the pointer calls durable. Within a process's life:
+//! from what was written. Both less [`OVERLAP`] bytes that the copy has already, which are compared as
+//! they come; so a file that is not the one we were reading is noticed even where the inode number is
+//! the same. Only after an orderly end, when the connection had just shown that both agree, the exact
+//! end is asked for: that is how a responder is told that its generation is complete here.
+//!
+//! Not here: sockets, files, clocks, sentences. `handle_*` takes a fact, [`Source::poll_output`] says
+//! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::copy::{Place, Took, Trust};
+use super::store::Cut;
+use crate::pos::{Inode, Offset, Position};
+use crate::proto::WireFault;
+use crate::proto::request::Request;
+use crate::proto::status::{Status, Verdict};
+use crate::status::event::{Event, Fault};
+
+/// Bytes before the end of the copy that are asked for once more and compared.
+pub const OVERLAP: Offset = 256;
+
+/// Longest time between the arrival of bytes and their being durable.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A request answered by nothing but a close, so often in a row, makes us ask what is there now.
+const REFUSALS_MAX: u32 = 3;
+
+/// The operator's time limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timing {
+    /// First wait after a failure.
+    pub reconnect: Duration,
+    /// From looking up the name to being connected.
+    pub connect_timeout: Duration,
+    /// From being connected to the status line.
+    pub reply_timeout: Duration,
+    /// Without a byte, heartbeats included.
+    pub idle_timeout: Duration,
+}
+
+/// What the caller is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Begin to connect.
+    Connect,
+    /// Send this request.
+    Ask(Request),
+    /// Close the connection, if there is one.
+    Close,
+    /// Have this done by a worker.
+    Do(Job),
+    /// Tell the operator.
+    Tell(Event),
+    /// The source is in error.
+    Fail(Fault),
+    /// The source is well.
+    Succeed,
+}
+
+/// Work that waits for the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Job {
+    /// Find out from the disk where we are.
+    Recover,
+    /// This generation is the first.
+    Begin(Inode),
+    /// The copy becomes an archive; `next` begins, or what is there when asked anew.
+    Rotate {
+        /// The generation that begins.
+        next: Option<Inode>,
+        /// What to cut off the copy before.
+        cut: Option<Cut>,
+    },
+    /// Cut the end of the copy off.
+    Cut(Cut),
+    /// See whether somebody renamed the copy.
+    Reopen,
+    /// Make what has arrived durable.
+    Checkpoint,
+}
+
+/// What may be read from the connection now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wants {
+    /// Nothing.
+    Nothing,
+    /// The status line.
+    Status,
+    /// Data.
+    Data,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The responder closed it.
+    Closed,
+    /// It broke.
+    Broken(io::Error),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// No connection; at `until` the next try, which begins with a recovery if `recover`.
+    Waiting { until: Instant, recover: bool },
+    /// A connection is being made.
+    Connecting { until: Instant },
+    /// The request is sent. `anew`: it asked what is there now, though we have a generation.
+    Asking { until: Instant, from: Offset, anew: bool },
+    /// A job runs without which nothing can go on. `connected`: data waits in the socket.
+    Storing { connected: bool },
+    /// The copy grows, since the status came.
+    Following { since: Instant, until: Instant },
+}
+
+/// One source.
+#[derive(Debug)]
+pub struct Source {
+    remote: Vec<u8>,
+    timing: Timing,
+    state: State,
+    generation: Option<Inode>,
+    place: Place,
+    backoff: Backoff,
+    job: Option<Job>,
+    next_job: Option<Job>,
+    reopen_wanted: bool,
+    /// The last connection ended in order with both ends agreeing.
+    in_step: bool,
+    /// This connection brought a byte or a generation.
+    progressed: bool,
+    /// Connections in a row that ended in order and brought nothing.
+    idle_ends: u32,
+    /// Requests in a row that were answered by a close.
+    refusals: u32,
+    checkpoint_at: Option<Instant>,
+    outputs: VecDeque<Output>,
+}
+
+impl Source {
+    /// A source that knows nothing yet; its first output is to recover.
+    pub fn new(remote: Vec<u8>, timing: Timing, seed: u64) -> Source {
+        let mut source = Source {
+            remote,
+            timing,
+            state: State::Storing { connected: false },
+            generation: None,
+            place: Place::default(),
+            backoff: Backoff::new(timing.reconnect, seed),
+            job: None,
+            next_job: None,
+            reopen_wanted: false,
+            in_step: false,
+            progressed: false,
+            idle_ends: 0,
+            refusals: 0,
+            checkpoint_at: None,
+            outputs: VecDeque::new(),
+        };
+        source.start(Job::Recover);
+        source
+    }
+
+    /// What is to be done next; called until it gives none, after every input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Source::handle_due`] is to be called at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        let of_state = match self.state {
+            State::Waiting { until, .. }
+            | State::Connecting { until }
+            | State::Asking { until, .. }
+            | State::Following { until, .. } => Some(until),
+            State::Storing { .. } => None,
+        };
+        let of_checkpoint = self.checkpoint_at.filter(|_| self.job.is_none());
+        [of_state, of_checkpoint].into_iter().flatten().min()
+    }
+
+    /// What may be read from the connection now.
+    pub fn wants(&self) -> Wants {
+        match self.state {
+            State::Asking { .. } => Wants::Status,
+            State::Following { .. } => Wants::Data,
+            State::Waiting { .. } | State::Connecting { .. } | State::Storing { .. } => {
+                Wants::Nothing
+            }
+        }
+    }
+
+    /// The generation that the copy holds.
+    pub fn generation(&self) -> Option<Inode> {
+        self.generation
+    }
+
+    /// Where we are in the copy.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The same, for putting bytes there.
+    pub fn place_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
+
+    /// Whether bytes are in the copy that the pointer does not know of yet.
+    pub fn dirty(&self) -> bool {
+        self.place.at > self.place.durable && self.place.trust != Trust::Nothing
+    }
+
+    fn set(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// A deadline has come.
+    pub fn handle_due(&mut self, now: Instant) {
+        if self.checkpoint_at.is_some_and(|at| at <= now) && self.job.is_none() {
+            self.checkpoint_at = None;
+            if self.dirty() {
+                self.start(Job::Checkpoint);
+            }
+        }
+        let timeout = || "timeout".to_owned();
+        match self.state {
+            State::Waiting { until, recover } if until <= now => self.try_again(now, recover),
+            State::Connecting { until } if until <= now => {
+                self.give_up(now, Fault::InitConnect(timeout()))
+            }
+            State::Asking { until, .. } if until <= now => {
+                self.give_up(now, Fault::InitRead(timeout()))
+            }
+            State::Following { until, .. } if until <= now => {
+                self.give_up(now, Fault::Read(timeout()))
+            }
+            State::Waiting { .. }
+            | State::Connecting { .. }
+            | State::Asking { .. }
+            | State::Following { .. }
+            | State::Storing { .. } => {}
+        }
+    }
+
+    fn try_again(&mut self, now: Instant, recover: bool) {
+        if recover {
+            self.set(State::Storing { connected: false });
+            self.start(Job::Recover);
+        } else if std::mem::take(&mut self.reopen_wanted) && self.generation.is_some() {
+            self.set(State::Storing { connected: false });
+            self.start(Job::Reopen);
+        } else {
+            self.set(State::Connecting { until: now + self.timing.connect_timeout });
+            self.outputs.push_back(Output::Connect);
+        }
+    }
+
+    /// Connected: the request goes out.
+    pub fn handle_connected(&mut self, now: Instant) {
+        let State::Connecting { .. } = self.state else { return };
+        let anew = self.generation.is_some() && self.refusals >= REFUSALS_MAX;
+        let from = self.ask_from();
+        let have = self
+            .generation
+            .filter(|_| !anew)
+            .map(|inode| Position { inode, offset: self.place.base + from });
+        self.progressed = false;
+        self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
+        self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have }));
+    }
+
+    /// The first byte of the copy that is asked for (again).
+    fn ask_from(&self) -> Offset {
+        match self.place.trust {
+            Trust::Nothing => 0,
+            Trust::Durable { .. } => self.place.durable.saturating_sub(OVERLAP),
+            Trust::Whole if self.in_step => self.place.size,
+            Trust::Whole => self.place.size.saturating_sub(OVERLAP),
+        }
+    }
+
+    /// No connection could be made, or the request could not be sent.
+    pub fn handle_unreachable(&mut self, now: Instant, fault: Fault) {
+        if matches!(self.state, State::Connecting { .. } | State::Asking { .. }) {
+            self.give_up(now, fault);
+        }
+    }
+
+    /// The status line has come.
+    pub fn handle_status(&mut self, now: Instant, status: Status) {
+        let State::Asking { from, anew, .. } = self.state else { return };
+        self.refusals = 0;
+        let same = self.generation == Some(status.inode);
+        match (self.generation, anew, status.verdict) {
+            (None, _, _) => {
+                self.place.at = 0;
+                self.hold(Job::Begin(status.inode));
+            }
+            // It is there, and what we asked for was refused: it has become shorter.
+            (Some(inode), true, _) if same => self.rotate_lost(inode, status.inode),
+            // It was away for a while: now the old question will be answered.
+            (Some(_), true, _) => self.reconnect(now),
+            (Some(_), false, Verdict::Found) if same => {
+                self.place.at = from;
+                self.follow(now);
+            }
+            (Some(inode), false, Verdict::Lost) if same => {
+                let fault = WireFault::BadStatus(format!("L {inode}"));
+                self.handle_wire_fault(now, &fault);
+            }
+            (Some(_), false, Verdict::Found) => {
+                let cut = self.unverified_tail();
+                self.hold(Job::Rotate { next: Some(status.inode), cut });
+            }
+            (Some(inode), false, Verdict::Lost) => self.rotate_lost(inode, status.inode),
+        }
+    }
+
+    fn rotate_lost(&mut self, inode: Inode, next: Inode) {
+        self.tell_lost(inode);
+        let cut = self.unverified_tail();
+        self.hold(Job::Rotate { next: Some(next), cut });
+    }
+
+    fn tell_lost(&mut self, inode: Inode) {
+        let offset = self.place.base + self.place.size;
+        self.outputs.push_back(Output::Tell(Event::Lost { inode, offset }));
+    }
+
+    /// The end of the copy that can't be compared any more. Bytes did arrive as long as the machine
+    /// ran on; after a power loss they may be anything.
+    fn unverified_tail(&self) -> Option<Cut> {
+        match self.place.trust {
+            Trust::Durable { same_boot: false } => Some(Cut { at: self.place.durable, keep: true }),
+            Trust::Durable { same_boot: true } | Trust::Whole | Trust::Nothing => None,
+        }
+    }
+
+    /// What came is not the protocol.
+    pub fn handle_wire_fault(&mut self, now: Instant, fault: &WireFault) {
+        self.give_up(now, Fault::InitHeader(fault.to_string()));
+    }
+
+    /// `took` says what became of data that arrived; `alive` whether a heartbeat was among it.
+    pub fn handle_data(&mut self, now: Instant, took: Took, moved: u64, alive: bool) {
+        let State::Following { since, .. } = self.state else { return };
+        if moved > 0 {
+            self.progressed = true;
+            self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
+        }
+        match took {
+            Took::Failed(cause) => {
+                self.give_up(now, Fault::WriteData(cause.to_string()));
+                return;
+            }
+            Took::Differs => {
+                self.handle_difference();
+                return;
+            }
+            Took::All => {}
+        }
+        if alive && self.handle_end_reached() {
+            return;
+        }
+        self.set(State::Following { since, until: now + self.timing.idle_timeout });
+        self.backoff.succeed();
+        self.outputs.push_back(Output::Succeed);
+        if self.reopen_wanted && self.place.verified() && self.job.is_none() {
+            self.handle_reopen();
+        }
+    }
+
+    /// The copy has other bytes than the source at `place.at`.
+    fn handle_difference(&mut self) {
+        self.outputs.push_back(Output::Close);
+        self.in_step = false;
+        let at = self.place.at;
+        match self.place.trust {
+            // What was not known to be durable is not right: back to what is.
+            Trust::Durable { same_boot } if at >= self.place.durable => {
+                self.hold_apart(Job::Cut(Cut { at, keep: same_boot }));
+            }
+            // Not a copy of this generation: it is kept, and the generation fetched from its start.
+            Trust::Nothing => self.hold_apart(Job::Rotate { next: None, cut: None }),
+            // Not the file that we were reading.
+            Trust::Durable { .. } | Trust::Whole => {
+                if let Some(inode) = self.generation {
+                    self.tell_lost(inode);
+                }
+                self.hold_apart(Job::Rotate { next: None, cut: self.unverified_tail() });
+            }
+        }
+    }
+
+    /// A heartbeat: the source ends where we are. Says whether that ended the connection.
+    fn handle_end_reached(&mut self) -> bool {
+        if self.place.verified() {
+            return false;
+        }
+        let at = self.place.at;
+        match self.place.trust {
+            Trust::Durable { same_boot } if at >= self.place.durable => {
+                self.outputs.push_back(Output::Close);
+                self.hold_apart(Job::Cut(Cut { at, keep: same_boot }));
+                true
+            }
+            Trust::Nothing => {
+                self.outputs.push_back(Output::Close);
+                self.hold_apart(Job::Rotate { next: None, cut: None });
+                true
+            }
+            // The source has less than it had. Its next bytes will differ from ours, or be ours.
+            Trust::Durable { .. } | Trust::Whole => false,
+        }
+    }
+
+    /// The connection has ended.
+    pub fn handle_end(&mut self, now: Instant, end: End) {
+        match (self.state, end) {
+            (State::Asking { .. }, End::Closed) => {
+                self.refusals += 1;
+                self.give_up(now, Fault::InitRead("connection closed".to_owned()));
+            }
+            (State::Asking { .. }, End::Broken(cause)) => {
+                self.give_up(now, Fault::InitRead(cause_of(&cause)));
+            }
+            (State::Following { since, .. }, End::Closed) => self.handle_orderly_end(now, since),
+            (State::Following { .. }, End::Broken(cause)) => {
+                self.give_up(now, Fault::Read(cause_of(&cause)));
+            }
+            (State::Connecting { .. }, _) => {
+                self.give_up(now, Fault::InitConnect("connection closed".to_owned()));
+            }
+            (State::Waiting { .. } | State::Storing { .. }, _) => {}
+        }
+    }
+
+    /// The responder closes when a generation has ended: what follows is asked for at once. One that
+    /// soon goes on closing without having brought anything is in trouble.
+    fn handle_orderly_end(&mut self, now: Instant, since: Instant) {
+        let lasted = now.saturating_duration_since(since) >= self.timing.reconnect;
+        self.idle_ends = if self.progressed || lasted { 0 } else { self.idle_ends + 1 };
+        if self.idle_ends > 1 {
+            self.give_up(now, Fault::Read("connection closed".to_owned()));
+            return;
+        }
+        self.in_step = self.place.verified();
+        self.reconnect(now);
+    }
+
+    fn reconnect(&mut self, now: Instant) {
+        self.outputs.push_back(Output::Close);
+        self.set(State::Waiting { until: now, recover: false });
+    }
+
+    /// Ends the connection, tells why and waits before the next try.
+    fn give_up(&mut self, now: Instant, fault: Fault) {
+        self.in_step = false;
+        self.outputs.push_back(Output::Close);
+        self.outputs.push_back(Output::Fail(fault));
+        let until = now + self.backoff.fail();
+        self.set(State::Waiting { until, recover: false });
+    }
+
+    /// The operator asks to look whether the copy was renamed.
+    pub fn handle_reopen(&mut self) {
+        match self.state {
+            State::Following { .. } if self.place.verified() && self.job.is_none() => {
+                self.reopen_wanted = false;
+                self.hold(Job::Reopen);
+            }
+            // Later: when what runs is done, or before the next connection.
+            _ => self.reopen_wanted = true,
+        }
+    }
+
+    fn follow(&mut self, now: Instant) {
+        self.set(State::Following { since: now, until: now + self.timing.idle_timeout });
+    }
+
+    /// The connection waits until `job` is done.
+    fn hold(&mut self, job: Job) {
+        self.set(State::Storing { connected: true });
+        self.start(job);
+    }
+
+    /// The connection is closed; after `job` a new one is made.
+    fn hold_apart(&mut self, job: Job) {
+        self.set(State::Storing { connected: false });
+        self.start(job);
+    }
+
+    /// One job at a time: while a checkpoint runs, the next waits for its end.
+    fn start(&mut self, job: Job) {
+        if self.job.is_some() {
+            self.next_job = Some(job);
+        } else {
+            self.job = Some(job);
+            self.outputs.push_back(Output::Do(job));
+        }
+    }
+
+    fn end_job(&mut self) {
+        self.job = None;
+        if let Some(next) = self.next_job.take() {
+            self.start(next);
+        }
+    }
+
+    /// A checkpoint is done.
+    pub fn handle_checkpointed(&mut self, now: Instant, durable: Offset) {
+        self.place.durable = self.place.durable.max(durable);
+        if self.dirty() {
+            self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
+        }
+        self.end_job();
+    }
+
+    /// The job that holds everything up is done, and the source stands there now.
+    pub fn handle_standing(&mut self, now: Instant, generation: Option<Inode>, place: Place) {
+        let job = self.job;
+        self.end_job();
+        let State::Storing { connected } = self.state else { return };
+        self.generation = generation;
+        self.place = place;
+        if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
+            self.progressed = true;
+        }
+        if connected {
+            self.follow(now);
+        } else {
+            self.in_step = false;
+            self.set(State::Waiting { until: now, recover: false });
+        }
+    }
+
+    /// The copy is where it was: nothing was reopened.
+    pub fn handle_not_reopened(&mut self, now: Instant) {
+        let (generation, place) = (self.generation, self.place);
+        self.handle_standing(now, generation, place);
+    }
+
+    /// A job failed. What is in memory may not agree with the disk any more: after a while we read
+    /// again what is there. (A sync that failed can't be tried again; the bytes are written anew.)
+    pub fn handle_store_fault(&mut self, now: Instant, fault: Fault) {
+        self.job = None;
+        self.next_job = None;
+        self.checkpoint_at = None;
+        self.in_step = false;
+        self.outputs.push_back(Output::Close);
+        self.outputs.push_back(Output::Fail(fault));
+        let until = now + self.backoff.fail();
+        self.set(State::Waiting { until, recover: true });
+    }
+}
+
+/// The cause as the system words it, without the number that Rust adds.
+pub fn cause_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,186 @@
+//! Everything that can be told of a source. This file owns the sentences.
+//!
+//! Where fetchlogs 1.1 has a sentence for an event, it is that one, since there are scripts that
+//! look for it. A line is `2026-11-20T13:22:49 HOST PATH SENTENCE`, the time being local time.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Local};
+
+use crate::pos::{Inode, Offset};
+
+/// Something that keeps a source from being followed, until it ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// No connection, or no address for the name; why.
+    InitConnect(String),
+    /// The request could not be sent; why.
+    InitWrite(String),
+    /// No status line came; why.
+    InitRead(String),
+    /// What came is no status line; what it was.
+    InitHeader(String),
+    /// The connection broke while the source was being followed; why.
+    Read(String),
+    /// The copy could not be written; why.
+    WriteData(String),
+    /// Copy, pointer or archive could not be kept; which and why.
+    Store(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::InitConnect(why) => write!(f, "ERR init connect: {why}"),
+            Fault::InitWrite(why) => write!(f, "ERR init write: {why}"),
+            Fault::InitRead(why) => write!(f, "ERR init read: {why}"),
+            Fault::InitHeader(what) => write!(f, "ERR init header is broken: {what}"),
+            Fault::Read(why) => write!(f, "ERR read: {why}"),
+            Fault::WriteData(why) => write!(f, "ERR write data file: {why}"),
+            Fault::Store(what) => write!(f, "ERR {what}"),
+        }
+    }
+}
+
+/// Something that happened to a source, once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The generation can't be had any more from here on; what follows it begins.
+    Lost {
+        /// The generation.
+        inode: Inode,
+        /// Bytes of it that we have.
+        offset: Offset,
+    },
+    /// The copy has become an archive, and a new copy begins.
+    Rotated {
+        /// The generation that begins; `None` while it is to be asked for anew.
+        to: Option<Inode>,
+    },
+    /// The pointer file is there and can't be used; why.
+    PointerUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The copy does not agree with its pointer; how.
+    CopyDoubted {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The copy is not what its source has, and was kept under another name.
+    CopySetAside {
+        /// First byte that differs.
+        differs_at: Offset,
+        /// Where it is now.
+        archive: PathBuf,
+    },
+    /// The end of the copy did not agree with the source and was cut off.
+    TailCut {
+        /// The copy's length now.
+        from: Offset,
+        /// The copy's length before.
+        to: Offset,
+        /// Where the bytes cut off are; `None` if they were left by a power loss.
+        kept: Option<PathBuf>,
+    },
+    /// Somebody renamed the copy, and a new one goes on from there.
+    CopyReopened {
+        /// Where in the generation the new copy begins.
+        base: Offset,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Lost { inode, offset } => write!(f, "lost {inode}:{offset}"),
+            Event::Rotated { to: Some(inode) } => write!(f, "rotated to {inode}"),
+            Event::Rotated { to: None } => write!(f, "rotated"),
+            Event::PointerUnusable { path, why } => {
+                write!(
+                    f,
+                    "pointer {} can't be used, {why}: comparing the copy from its beginning",
+                    path.display()
+                )
+            }
+            Event::CopyDoubted { path, why } => {
+                write!(f, "copy {} {why}: comparing it from its beginning", path.display())
+            }
+            Event::CopySetAside { differs_at, archive } => {
+                write!(
+                    f,
+                    "copy differs from the source at byte {differs_at}: kept as {}",
+                    archive.display()
+                )
+            }
+            Event::TailCut { from, to, kept: Some(kept) } => {
+                write!(
+                    f,
+                    "bytes {from} to {to} of the copy are not the source's: kept as {}",
+                    kept.display()
+                )
+            }
+            Event::TailCut { from, to, kept: None } => {
+                write!(f, "bytes {from} to {to} of the copy did not survive: fetching them again")
+            }
+            Event::CopyReopened { base } => write!(f, "copy reopened at byte {base}"),
+        }
+    }
+}
+
+/// One line of the event log, newline included. Nothing that reaches it can break the line or speak
+/// to a terminal: control characters are escaped.
+pub fn line(time: DateTime<Local>, host: &str, path: &str, sentence: &str) -> String {
+    let mut line = format!("{} {host} {path} {sentence}", time.format("%Y-%m-%dT%H:%M:%S"));
+    if line.contains(char::is_control) {
+        line = line.chars().fold(String::new(), |mut clean, c| {
+            if c.is_control() {
+                clean.extend(c.escape_default())
+            } else {
+                clean.push(c)
+            }
+            clean
+        });
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn an_event_line_is_time_host_path_and_sentence() {
+        let time = Local.with_ymd_and_hms(2026, 11, 20, 13, 22, 49).unwrap();
+        let tell = |sentence: &str| line(time, "192.0.2.7", "/var/log/messages", sentence);
+        let rotated = Event::Rotated { to: Some(Inode::new(1835021)) };
+        assert_eq!(
+            tell(&rotated.to_string()),
+            "2026-11-20T13:22:49 192.0.2.7 /var/log/messages rotated to 1835021\n"
+        );
+        let lost = Event::Lost { inode: Inode::new(1835021), offset: 40960 };
+        assert_eq!(
+            tell(&lost.to_string()),
+            "2026-11-20T13:22:49 192.0.2.7 /var/log/messages lost 1835021:40960\n"
+        );
+        let refused = Fault::InitConnect("Connection refused".to_owned());
+        assert_eq!(
+            tell(&refused.to_string()),
+            "2026-11-20T13:22:49 192.0.2.7 /var/log/messages ERR init connect: Connection refused\n"
+        );
+    }
+
+    #[test]
+    fn nothing_in_a_line_can_break_it_or_speak_to_a_terminal() {
+        let time = Local.with_ymd_and_hms(2026, 11, 20, 13, 22, 49).unwrap();
+        let told = line(time, "h", "/a\nb", "\x1b[2J");
+        assert_eq!(told, "2026-11-20T13:22:49 h /a\\nb \\u{1b}[2J\n");
+    }
+}
