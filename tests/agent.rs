@@ -307,7 +307,7 @@ fn the_program_tells_errors_staleness_and_absence() {
         (2, format!("ERR {} is stale", path(2))),
         (3, "OK".to_owned()),
         (4, format!("ERR {} is stale", path(4))),
-        (5, format!("ERR {} is empty", path(5))),
+        (5, "ERR NO DATA".to_owned()),
         (6, format!("{}...", "A".repeat(252))),
         (7, format!("ERR stat {}: Not a regular file", path(7))),
         (8, format!("ERR stat {}: No such file or directory", path(8))),
