@@ -24,5 +24,6 @@ pub mod evloop;
 pub mod fetch;
 pub mod pos;
 pub mod proto;
+pub mod serve;
 pub mod status;
 pub mod sys;

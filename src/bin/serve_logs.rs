@@ -1,1 +1,7 @@
-fn main() {}
+//! The responder.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fetchlogs::serve::main()
+}

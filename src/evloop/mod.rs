@@ -10,9 +10,11 @@ pub mod slots;
 pub mod who;
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Registry, Token, Waker, event::Source};
+pub use mio::{Interest, Waker};
+use mio::{Events, Poll, Registry, Token, event::Source, unix::SourceFd};
 
 use who::Who;
 
@@ -54,6 +56,12 @@ impl EventLoop {
         interest: Interest,
     ) -> io::Result<()> {
         source.register(self.registry(), who.into(), interest)
+    }
+
+    /// Begins to report as `who` when `descriptor`, which is not mio's, can be read. Closing it ends
+    /// that.
+    pub fn register_readable(&self, descriptor: &impl AsRawFd, who: Who) -> io::Result<()> {
+        self.register(&mut SourceFd(&descriptor.as_raw_fd()), who, Interest::READABLE)
     }
 
     /// Stops reporting `source`.

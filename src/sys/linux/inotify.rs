@@ -48,6 +48,13 @@ impl Watch {
         Ok(WatchId(self.0.add_watch(dir, flags)?))
     }
 
+    /// Stops watching a directory. One that is gone is watched no more anyway.
+    pub fn remove_dir(&self, id: WatchId) {
+        if let Err(errno) = self.0.rm_watch(id.0) {
+            log::debug!("cannot stop watching a directory: {errno}");
+        }
+    }
+
     /// The hints that wait; empty when there are none.
     pub fn read(&self) -> io::Result<Vec<Hint>> {
         let events = match self.0.read_events() {

@@ -1,0 +1,83 @@
+//! What the operator reads, in one place.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::session::CloseReason;
+use super::tail::End;
+use crate::pos::Offset;
+use crate::sys::cause::cause;
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::Ended(End::Rotated) => f.write_str("the file was rotated"),
+            CloseReason::Ended(End::Truncated) => f.write_str("the file was truncated"),
+            CloseReason::Ended(End::Deleted) => f.write_str("the file was deleted"),
+            CloseReason::Refused => f.write_str("nothing is served for its request"),
+            CloseReason::Fault(fault) => write!(f, "{fault}"),
+            CloseReason::RequestTimeout => f.write_str("it did not ask in time"),
+            CloseReason::HungUp => f.write_str("it hung up"),
+            CloseReason::Blocked => f.write_str("it takes no bytes"),
+            CloseReason::Unreadable => f.write_str("the file cannot be read"),
+            CloseReason::Withdrawn => f.write_str("the configuration no longer serves it"),
+        }
+    }
+}
+
+/// `cannot listen at 0.0.0.0:19: Address already in use`, of the same kind.
+pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen at {address}: {}", cause(error)))
+}
+
+/// A file that will be refused as it is now.
+pub fn not_regular(path: &Path) {
+    log::warn!("cannot serve {}: it is a link, or no regular file", path.display());
+}
+
+/// A directory whose changes are found only by looking.
+pub fn unwatched(dir: &Path, error: &io::Error) {
+    log::warn!("cannot watch {}: {}", dir.display(), cause(error));
+}
+
+/// Peers that were sent away since the last time this was told.
+pub fn not_allowed(count: u64, last: IpAddr) {
+    log::warn!("cannot answer {last}: not on the allow list (so ended {count} connections)");
+}
+
+/// Accepting has to wait.
+pub fn cannot_accept(error: &io::Error) {
+    log::warn!("cannot accept connections for now: {}", cause(error));
+}
+
+/// Fewer descriptors than the configured connections need.
+pub fn few_descriptors(limit: u64, connections: usize) {
+    log::warn!("{limit} descriptors do not suffice for {connections} connections of two each");
+}
+
+/// A generation is being sent.
+pub fn opened(peer: SocketAddr, path: &Path, sent: Offset) {
+    log::debug!("{peer} follows {} from byte {sent}", path.display());
+}
+
+/// A connection was closed.
+pub fn closed(peer: SocketAddr, path: Option<&Path>, sent: Option<Offset>, reason: &CloseReason) {
+    match (path, sent) {
+        (Some(path), Some(sent)) => {
+            log::debug!("{peer} ended at byte {sent} of {}: {reason}", path.display());
+        }
+        _ => log::debug!("{peer} ended: {reason}"),
+    }
+}
+
+/// The configuration was read again.
+pub fn reloaded(path: &Path) {
+    log::info!("read {} again", path.display());
+}
+
+/// The configuration was not taken; `faults` may have many lines.
+pub fn not_reloaded(path: &Path, faults: &str) {
+    log::error!("cannot reload {}, the old configuration stays:\n{faults}", path.display());
+}
