@@ -7,14 +7,15 @@
 pub mod deadlines;
 pub mod ready;
 pub mod slots;
+pub mod stopper;
 pub mod who;
 
 use std::io;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-pub use mio::{Interest, Waker};
 use mio::{Events, Poll, Registry, Token, event::Source, unix::SourceFd};
+pub use mio::{Interest, Waker};
 
 use who::Who;
 

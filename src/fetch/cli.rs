@@ -100,8 +100,9 @@ fn run(settings: Settings, config: FetchConfig) -> Result<(), String> {
         log::warn!("{descriptors} descriptors are few for {} sources", config.sources.len());
     }
     let snmp_dir = settings.snmp_dir.display().to_string();
-    let fetcher = Fetcher::new(settings, event_log)
+    let mut fetcher = Fetcher::new(settings, event_log)
         .map_err(cannot(format_args!("use directory {snmp_dir}")))?;
+    fetcher.obey_signals().map_err(cannot("catch signals"))?;
     let ended = fetcher.run(config).map_err(cannot("go on"));
     diagnostics.flush(Duration::from_millis(100));
     ended

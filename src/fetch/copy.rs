@@ -9,6 +9,7 @@ use std::io;
 
 use super::pointer::write_all_at;
 use crate::pos::Offset;
+use crate::sys::cause::cause;
 use crate::sys::fs::Fs;
 
 /// Where a source is in its copy. All offsets are the copy's; the generation's are `base` more.
@@ -55,8 +56,8 @@ pub enum Took {
     All,
     /// The copy has something else at `at`, and was left as it is from there on.
     Differs,
-    /// They could not be written from `at` on.
-    Failed(io::Error),
+    /// They could not be written from `at` on; why.
+    Failed(String),
 }
 
 /// How much of the copy is read at once to be compared.
@@ -73,7 +74,7 @@ pub fn take<F: Fs>(fs: &F, file: &F::File, place: &mut Place, mut bytes: &[u8]) 
                     return Took::Differs;
                 }
             }
-            Err(error) => return Took::Failed(error),
+            Err(error) => return Took::Failed(cause(&error)),
         }
         bytes = &bytes[there..];
     }
@@ -82,14 +83,14 @@ pub fn take<F: Fs>(fs: &F, file: &F::File, place: &mut Place, mut bytes: &[u8]) 
     }
     while !bytes.is_empty() {
         match fs.write_at(file, bytes, place.at) {
-            Ok(0) => return Took::Failed(io::ErrorKind::WriteZero.into()),
+            Ok(0) => return Took::Failed(cause(&io::ErrorKind::WriteZero.into())),
             Ok(written) => {
                 bytes = &bytes[written..];
                 place.at += written as u64;
                 place.size = place.at;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Took::Failed(error),
+            Err(error) => return Took::Failed(cause(&error)),
         }
     }
     Took::All

@@ -16,20 +16,22 @@ use super::conn::{Conn, Heard};
 use super::copy::{Took, take};
 use super::entry::Entry;
 use super::jobs::{Jobs, Report, Stored};
-use super::source::{End, Job, Output, Timing, Wants, cause_of};
+use super::source::{End, Job, Output, Timing, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
 use crate::evloop::slots::{Slot, Slots};
+use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Readiness};
 use crate::proto::request::emit_request;
 use crate::status::event::{self, Fault};
 use crate::status::hosts::{Health, Hosts, TOUCH_INTERVAL};
 use crate::status::output::Output as EventLog;
+use crate::sys::cause::cause;
 use crate::sys::fs::{DiskFs, Fs};
 use crate::sys::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, Signals};
-use crate::sys::{clock, net, signal};
+use crate::sys::{clock, net, service, signal};
 
 /// What one source may read in one turn before the others have theirs.
 const BUDGET_BYTES: usize = 1024 * 1024;
@@ -61,7 +63,8 @@ pub struct Settings {
 pub struct Fetcher {
     settings: Settings,
     evloop: EventLoop,
-    signals: Signals,
+    stopper: Stopper,
+    signals: Option<Signals>,
     jobs: Jobs,
     sources: Slots<Entry>,
     conns: Slots<Conn>,
@@ -86,16 +89,16 @@ impl Fetcher {
     /// Sets everything up; nothing is connected or written but the status directory.
     pub fn new(settings: Settings, event_log: EventLog) -> io::Result<Fetcher> {
         let evloop = EventLoop::new()?;
-        let mut signals = signal::catch(&[SIGHUP, SIGUSR1, SIGTERM, SIGINT])?;
-        evloop.register(&mut signals, Who::Signals, Interest::READABLE)?;
-        let jobs = Jobs::start(evloop.waker()?)?;
+        let waker = Arc::new(evloop.waker()?);
+        let jobs = Jobs::start(Arc::clone(&waker))?;
         let fs = DiskFs::default();
         let boot = fs.boot_id()?.into();
         let hosts = Hosts::new(&settings.snmp_dir)?;
         Ok(Fetcher {
             settings,
             evloop,
-            signals,
+            stopper: Stopper::new(waker),
+            signals: None,
             jobs,
             sources: Slots::default(),
             conns: Slots::default(),
@@ -115,10 +118,25 @@ impl Fetcher {
         })
     }
 
-    /// Follows the sources of `config` until a signal ends it.
+    /// Obeys signals from now on: SIGHUP reads the configuration again, SIGUSR1 looks whether copies
+    /// were renamed, SIGTERM and SIGINT end.
+    pub fn obey_signals(&mut self) -> io::Result<()> {
+        let mut signals = signal::catch(&[SIGHUP, SIGUSR1, SIGTERM, SIGINT])?;
+        self.evloop.register(&mut signals, Who::Signals, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    /// Something to end it by from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Follows the sources of `config` until it is told to end.
     pub fn run(mut self, config: FetchConfig) -> io::Result<()> {
         self.arriving = config.sources;
         self.let_arrive();
+        service::ready();
         let mut told = Vec::new();
         loop {
             let now = clock::now();
@@ -222,17 +240,26 @@ impl Fetcher {
                 conn.readable |= readiness.readable;
                 self.ready.push(slot, &mut conn.queued);
             }
-            // The reports are looked at in every turn.
-            Who::Wake => {}
+            Who::Wake => {
+                // The reports are looked at in every turn.
+                if self.stopper.stopped() {
+                    self.end(now);
+                }
+            }
             Who::Watch | Who::Listener(_) => {}
         }
     }
 
     fn handle_signals(&mut self, now: Instant) {
-        let arrived: Vec<i32> = self.signals.pending().collect();
+        let Some(signals) = &mut self.signals else { return };
+        let arrived: Vec<i32> = signals.pending().collect();
         for signal in arrived {
             match signal {
-                SIGHUP => self.reload(now),
+                SIGHUP => {
+                    service::reloading();
+                    self.reload(now);
+                    service::ready();
+                }
                 SIGUSR1 => {
                     for slot in self.sources.slots() {
                         if let Some(entry) = self.sources.get_mut(slot) {
@@ -389,13 +416,13 @@ impl Fetcher {
 
     fn fail_to_connect(&mut self, now: Instant, source: Slot, error: &io::Error) {
         if let Some(entry) = self.sources.get_mut(source) {
-            entry.core.handle_unreachable(now, Fault::InitConnect(cause_of(error)));
+            entry.core.handle_unreachable(now, Fault::InitConnect(cause(error)));
         }
     }
 
     fn fail_to_ask(&mut self, now: Instant, source: Slot, error: &io::Error) {
         if let Some(entry) = self.sources.get_mut(source) {
-            entry.core.handle_unreachable(now, Fault::InitWrite(cause_of(error)));
+            entry.core.handle_unreachable(now, Fault::InitWrite(cause(error)));
         }
     }
 
@@ -506,6 +533,7 @@ impl Fetcher {
         if self.ending.is_some() {
             return;
         }
+        service::stopping();
         self.ending = Some(now + END_PATIENCE);
         self.arriving = Vec::new();
         for slot in self.sources.slots() {
@@ -537,7 +565,7 @@ fn hear_no_more<T>(entry: &mut Entry, now: Instant, heard: Heard<T>) {
     match heard {
         Heard::Something(_) | Heard::Nothing => {}
         Heard::Closed => entry.core.handle_end(now, End::Closed),
-        Heard::Broken(error) => entry.core.handle_end(now, End::Broken(error)),
+        Heard::Broken(error) => entry.core.handle_end(now, End::Broken(cause(&error))),
         Heard::Faulty(fault) => entry.core.handle_wire_fault(now, &fault),
     }
 }

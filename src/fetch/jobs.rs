@@ -82,14 +82,14 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts the workers; `waker` wakes the loop.
-    pub fn start(waker: Waker) -> std::io::Result<Jobs> {
+    pub fn start(waker: Arc<Waker>) -> std::io::Result<Jobs> {
         let (sender, reports) = channel();
         Ok(Jobs {
             store: Workers::start("store", STORE_THREADS)?,
             lookup: Workers::start("lookup", LOOKUP_THREADS)?,
             sender,
             reports,
-            waker: Arc::new(waker),
+            waker,
             lookups: HashMap::new(),
         })
     }

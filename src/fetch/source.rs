@@ -22,7 +22,6 @@
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
 use std::collections::VecDeque;
-use std::io;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
@@ -113,8 +112,8 @@ pub enum Wants {
 pub enum End {
     /// The responder closed it.
     Closed,
-    /// It broke.
-    Broken(io::Error),
+    /// It broke; why.
+    Broken(String),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -367,8 +366,8 @@ impl Source {
             self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
         }
         match took {
-            Took::Failed(cause) => {
-                self.give_up(now, Fault::WriteData(cause.to_string()));
+            Took::Failed(why) => {
+                self.give_up(now, Fault::WriteData(why));
                 return;
             }
             Took::Differs => {
@@ -439,12 +438,12 @@ impl Source {
                 self.refusals += 1;
                 self.give_up(now, Fault::InitRead("connection closed".to_owned()));
             }
-            (State::Asking { .. }, End::Broken(cause)) => {
-                self.give_up(now, Fault::InitRead(cause_of(&cause)));
+            (State::Asking { .. }, End::Broken(why)) => {
+                self.give_up(now, Fault::InitRead(why));
             }
             (State::Following { since, .. }, End::Closed) => self.handle_orderly_end(now, since),
-            (State::Following { .. }, End::Broken(cause)) => {
-                self.give_up(now, Fault::Read(cause_of(&cause)));
+            (State::Following { .. }, End::Broken(why)) => {
+                self.give_up(now, Fault::Read(why));
             }
             (State::Connecting { .. }, _) => {
                 self.give_up(now, Fault::InitConnect("connection closed".to_owned()));
@@ -569,14 +568,5 @@ impl Source {
         self.outputs.push_back(Output::Fail(fault));
         let until = now + self.backoff.fail();
         self.set(State::Waiting { until, recover: true });
-    }
-}
-
-/// The cause as the system words it, without the number that Rust adds.
-pub fn cause_of(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
     }
 }

@@ -28,9 +28,9 @@ use super::pointer::{
     Held, Pointer, State, read_pointer, remove_if_there, replace_pointer, scratch_path,
     write_all_at,
 };
-use super::source::cause_of;
 use crate::pos::{FileFacts, FileId, Inode, Offset};
 use crate::status::event::Event;
+use crate::sys::cause::cause as in_words;
 use crate::sys::fs::{Fs, dir_of, may_be};
 
 /// The names of one source on disk, and what is needed to act on them.
@@ -50,7 +50,7 @@ pub struct Store<F> {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFault {
     /// A call failed.
-    #[error("cannot {doing} {}: {}", path.display(), cause_of(cause))]
+    #[error("cannot {doing} {}: {}", path.display(), in_words(cause))]
     Call {
         /// Verb and object.
         doing: &'static str,

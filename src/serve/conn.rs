@@ -164,8 +164,7 @@ impl Conn {
                 return Turn::Close(reason);
             }
         }
-        let input =
-            if std::mem::take(&mut self.writable) { Input::Writable } else { Input::Woken };
+        let input = if std::mem::take(&mut self.writable) { Input::Writable } else { Input::Woken };
         let output = self.session.handle(now, input);
         self.carry_out(output, now, desk, &mut budget)
     }

@@ -208,10 +208,9 @@ impl<L: Logs> Finder<'_, L> {
         for _ in 0..LOOKS_MAX {
             let after = self.list(served)?;
             let agree = before.len() == after.len()
-                && before
-                    .iter()
-                    .zip(&after)
-                    .all(|(one, other)| one.path == other.path && one.facts.same_file(&other.facts));
+                && before.iter().zip(&after).all(|(one, other)| {
+                    one.path == other.path && one.facts.same_file(&other.facts)
+                });
             if agree {
                 return Some(after);
             }

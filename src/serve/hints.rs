@@ -203,9 +203,8 @@ mod tests {
         std::fs::create_dir(dir.join("old")).unwrap();
         let files = files(dir);
         let mut hints = Hints::new(&files).unwrap();
-        let mut write = |name: &str| {
-            woken(&mut hints, &files, || std::fs::write(dir.join(name), "x").unwrap())
-        };
+        let mut write =
+            |name: &str| woken(&mut hints, &files, || std::fs::write(dir.join(name), "x").unwrap());
         assert_eq!(write("a.log"), [0]);
         assert_eq!(write("a.log.1"), [0]);
         assert_eq!(write("b.log"), [1]);

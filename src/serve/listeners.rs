@@ -122,10 +122,7 @@ impl Listeners {
 
 /// Whether the system, or this process, has too little of something.
 fn is_want(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// Counts the peers that were sent away, so that a flood of them is one line a minute.

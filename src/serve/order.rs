@@ -81,7 +81,12 @@ mod tests {
     fn of_two_stamps_the_higher_is_the_newer() {
         from_old_to_new(
             "messages",
-            &["messages-20251231", "messages-20260101.xz", "messages-20260101.1", "messages-20260102"],
+            &[
+                "messages-20251231",
+                "messages-20260101.xz",
+                "messages-20260101.1",
+                "messages-20260102",
+            ],
         );
         from_old_to_new("log", &["log.2026-01-31", "log.2026-02-01T00", "log.2026-02-01T13"]);
         from_old_to_new("log", &["log-1763600000", "log-1763600001.zst"]);

@@ -75,11 +75,7 @@ impl Stopper {
 }
 
 fn times_of(config: &ServeConfig) -> Times {
-    Times {
-        request: config.request_timeout,
-        heartbeat: config.heartbeat,
-        linger: config.linger,
-    }
+    Times { request: config.request_timeout, heartbeat: config.heartbeat, linger: config.linger }
 }
 
 impl Responder {

@@ -18,7 +18,10 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_in_words_only() {
-        assert_eq!(cause(&io::Error::from_raw_os_error(libc::EADDRINUSE)), "Address already in use");
+        assert_eq!(
+            cause(&io::Error::from_raw_os_error(libc::EADDRINUSE)),
+            "Address already in use"
+        );
         assert_eq!(cause(&io::Error::other("own words")), "own words");
     }
 }
