@@ -14,12 +14,14 @@
 //! * [`evloop`] readiness to calls; knows mio and no word of the domain
 //! * [`sys`] the kernel, and nothing else
 //! * [`status`] what the operator sees: event lines, status files for SNMP
+//! * [`demo`] both ends in one process, for somebody who wants to see it work
 //! * [`agent`] the net-snmp `pass_persist` agent
 //!
 //! ARCHITECTURE.md says why; `tests/tidy.rs` holds what the compiler can't.
 
 pub mod agent;
 pub mod config;
+pub mod demo;
 pub mod evloop;
 pub mod fetch;
 pub mod pos;

@@ -1,5 +1,5 @@
 //! `fetch_logs`, the fetcher.
 
 fn main() -> std::process::ExitCode {
-    fetchlogs::fetch::cli::main(|_once| std::process::ExitCode::FAILURE)
+    fetchlogs::fetch::cli::main(fetchlogs::demo::run)
 }

@@ -21,8 +21,13 @@ impl Stopper {
 
     /// Asks the loop to end.
     pub fn stop(&self) -> io::Result<()> {
-        self.stop.store(true, Ordering::Release);
+        self.mark();
         self.waker.wake()
+    }
+
+    /// The same from within the loop, which needs no waking.
+    pub fn mark(&self) {
+        self.stop.store(true, Ordering::Release);
     }
 
     /// Whether the loop was asked to end; it looks when it was woken.

@@ -37,7 +37,7 @@ pub mod session;
 pub mod tail;
 
 pub use files::{FileNo, Files, Rotated, Served};
-pub use responder::{Responder, Stopper};
+pub use responder::Responder;
 
 /// Longest configuration read: a million lines.
 const CONFIG_BYTES_MAX: u64 = 64 << 20;

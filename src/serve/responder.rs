@@ -12,7 +12,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -28,8 +27,9 @@ use crate::config::ServeConfig;
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
 use crate::evloop::slots::{Slot, Slots};
+use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
-use crate::evloop::{EventLoop, Interest, Readiness, Waker};
+use crate::evloop::{EventLoop, Interest, Readiness};
 use crate::sys::logs::{DiskLogs, Logs};
 use crate::sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
 use crate::sys::{clock, net, service};
@@ -59,21 +59,6 @@ pub struct Responder {
     next_check: Instant,
 }
 
-/// Ends a [`Responder`] from another thread.
-#[derive(Clone, Debug)]
-pub struct Stopper {
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
-}
-
-impl Stopper {
-    /// Makes [`Responder::run`] return soon.
-    pub fn stop(&self) -> io::Result<()> {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake()
-    }
-}
-
 fn times_of(config: &ServeConfig) -> Times {
     Times { request: config.request_timeout, heartbeat: config.heartbeat, linger: config.linger }
 }
@@ -84,7 +69,7 @@ impl Responder {
     pub fn bind(config: ServeConfig) -> io::Result<Responder> {
         signal::ignore_sigio()?;
         let evloop = EventLoop::new()?;
-        let stopper = Stopper { stop: Arc::default(), waker: Arc::new(evloop.waker()?) };
+        let stopper = Stopper::new(Arc::new(evloop.waker()?));
         let mut listeners = Listeners::default();
         listeners.set(&config.listen, &evloop)?;
         let times = times_of(&config);
@@ -136,7 +121,7 @@ impl Responder {
     pub fn run(mut self) -> io::Result<()> {
         service::ready();
         let mut told = Vec::new();
-        while !self.stopper.stop.load(Ordering::Acquire) {
+        while !self.stopper.stopped() {
             self.turn(&mut told)?;
         }
         service::stopping();
@@ -298,7 +283,7 @@ impl Responder {
         let Some((signals, path)) = &mut self.signals else { return };
         let arrived: Vec<i32> = signals.pending().collect();
         if arrived.iter().any(|&signal| signal == SIGTERM || signal == SIGINT) {
-            self.stopper.stop.store(true, Ordering::Release);
+            self.stopper.mark();
         } else if arrived.contains(&SIGHUP) {
             let path = path.clone();
             service::reloading();

@@ -1,6 +1,8 @@
 //! Signals as readiness.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 pub use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -9,6 +11,14 @@ pub use signal_hook_mio::v1_0::Signals;
 /// Registers for `wanted`; what arrives is read from the value, which is a mio event source.
 pub fn catch(wanted: &[i32]) -> io::Result<Signals> {
     Signals::new(wanted)
+}
+
+/// Raises `flag` when somebody wants the process to end, for a program that has no loop to be told.
+pub fn raise_flag(flag: &Arc<AtomicBool>) -> io::Result<()> {
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
+    }
+    Ok(())
 }
 
 /// Makes SIGIO harmless. The kernel sends it to the holder of a file lease when somebody opens the
