@@ -30,6 +30,7 @@ pub mod table;
 pub mod verdict;
 
 use crate::config::parse_duration;
+use crate::sys::clock;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use directory::{Directory, HOSTS_MAX};
@@ -38,7 +39,7 @@ use protocol::{Answer, Request, Requests, Value};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use table::{Tree, View, index_of};
 
 /// Shortest time between two looks at the directory.
@@ -151,7 +152,7 @@ impl Agent {
             let name = address.to_string();
             if !self.directory.hosts().contains_key(&index_of(name.as_bytes())) {
                 let host = self.directory.look(&name);
-                let text = host.found.text(&host.path, SystemTime::now(), self.stale);
+                let text = host.found.text(&host.path, clock::system(), self.stale);
                 return Some(Answer { oid: oid.clone(), value: Value::Text(text) });
             }
         }
@@ -159,12 +160,12 @@ impl Agent {
     }
 
     fn look(&mut self) {
-        let begin = Instant::now();
+        let begin = clock::now();
         if self.look_again.is_some_and(|due| begin < due) {
             return;
         }
-        self.fault = self.directory.scan(SystemTime::now(), HOSTS_MAX).err();
-        self.look_again = Some(Instant::now() + LOOK_PAUSE.max(begin.elapsed() * LOOKING_SHARE));
+        self.fault = self.directory.scan(clock::system(), HOSTS_MAX).err();
+        self.look_again = Some(clock::now() + LOOK_PAUSE.max(begin.elapsed() * LOOKING_SHARE));
     }
 
     fn view<'a>(&'a self, directory: &'a str) -> View<'a> {
@@ -172,7 +173,7 @@ impl Agent {
             hosts: self.directory.hosts(),
             fault: self.fault.as_deref(),
             directory,
-            now: SystemTime::now(),
+            now: clock::system(),
             stale: self.stale,
         }
     }

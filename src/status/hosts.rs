@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use crate::sys::clock;
 
 /// Longest time between two touches of a status file.
 pub const TOUCH_INTERVAL: Duration = Duration::from_secs(45);
@@ -96,7 +98,7 @@ impl Hosts {
             let touched = OpenOptions::new()
                 .write(true)
                 .open(self.dir.join(host))
-                .and_then(|file| file.set_modified(SystemTime::now()));
+                .and_then(|file| file.set_modified(clock::system()));
             let touched = match touched {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.replace(host, text),
                 other => other,
@@ -134,6 +136,7 @@ fn status_text(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     fn health(sources: usize, faults: &[&str]) -> Health {
         let first = faults.first().map(|&fault| fault.to_owned());
