@@ -82,7 +82,11 @@ fn every_example_means_what_the_text_says_however_the_request_is_split() {
                 ];
                 let heard: Vec<Request> =
                     pieces.iter().filter_map(|piece| ear.handle_bytes(piece).unwrap()).collect();
-                assert_eq!(heard, [expected.clone()], "{title}, split at {first} and {second}");
+                assert_eq!(
+                    heard,
+                    std::slice::from_ref(&expected),
+                    "{title}, split at {first} and {second}"
+                );
             }
         }
     }

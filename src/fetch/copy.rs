@@ -56,6 +56,8 @@ pub enum Took {
     All,
     /// The copy has something else at `at`, and was left as it is from there on.
     Differs,
+    /// The copy is not as long as it was left: somebody else changed it.
+    Changed,
     /// They could not be written from `at` on; why.
     Failed(String),
 }
@@ -80,6 +82,15 @@ pub fn take<F: Fs>(fs: &F, file: &F::File, place: &mut Place, mut bytes: &[u8]) 
     }
     if place.at == place.size {
         place.trust = Trust::Whole;
+    }
+    if bytes.is_empty() {
+        return Took::All;
+    }
+    // Written behind the end of a copy that somebody has cut, they would leave a hole before them.
+    match fs.len(file) {
+        Ok(len) if len == place.size => {}
+        Ok(_) => return Took::Changed,
+        Err(error) => return Took::Failed(cause(&error)),
     }
     while !bytes.is_empty() {
         match fs.write_at(file, bytes, place.at) {
@@ -154,6 +165,17 @@ mod tests {
         assert!(matches!(take(&DiskFs::default(), &file, &mut place, b"o three"), Took::All));
         assert_eq!((place.at, place.size, place.trust), (13, 13, Trust::Whole));
         assert_eq!(content(&dir), "one two three");
+    }
+
+    #[test]
+    fn a_copy_that_somebody_cut_or_extended_is_left_as_it_is() {
+        for content_now in ["", "one two ?"] {
+            let (dir, file) = copy_of("one two ");
+            let mut place = Place { at: 8, size: 8, ..Place::default() };
+            std::fs::write(dir.path().join("copy"), content_now).unwrap();
+            assert!(matches!(take(&DiskFs::default(), &file, &mut place, b"three"), Took::Changed));
+            assert_eq!(content(&dir), content_now);
+        }
     }
 
     #[test]

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::jobs::Task;
+use super::jobs::{Stored, Task};
 use super::source::{Job, Source, Timing};
 use super::store::{Locks, OpenCopy, Store};
 use crate::config::{Host, SourceConfig};
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
+use crate::status::event::{Event, Fault};
 use crate::status::repeats::Repeats;
 use crate::sys::fs::DiskFs;
 
@@ -89,6 +91,24 @@ impl Entry {
     /// A connection was made: the next one begins with a fresh lookup.
     pub fn forget_addresses(&mut self) {
         self.addresses = VecDeque::new();
+    }
+
+    /// A job has ended. Gives what is to be told of it.
+    pub fn handle_stored(&mut self, now: Instant, stored: Stored) -> Vec<Event> {
+        match stored {
+            Stored::Standing(standing, locks) => {
+                self.copy = standing.copy;
+                self.locks = locks.or(self.locks.take());
+                self.core.handle_standing(now, standing.generation, standing.place);
+                return standing.events;
+            }
+            Stored::NotReopened => self.core.handle_not_reopened(now),
+            Stored::Checkpointed(durable) => self.core.handle_checkpointed(now, durable),
+            Stored::Failed(fault) => {
+                self.core.handle_store_fault(now, Fault::Store(fault.to_string()));
+            }
+        }
+        Vec::new()
     }
 
     /// What a worker needs to know to do `job`.

@@ -15,7 +15,7 @@ use mio::Interest;
 use super::conn::{Conn, Heard};
 use super::copy::{Took, take};
 use super::entry::Entry;
-use super::jobs::{Jobs, Report, Stored};
+use super::jobs::{Jobs, Report};
 use super::source::{End, Job, Output, Timing, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
@@ -43,7 +43,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const STATUS_DELAY: Duration = Duration::from_millis(100);
 
 /// Asked to end, the fetcher waits so long for the disk. What is not durable then is fetched again.
-const END_PATIENCE: Duration = Duration::from_millis(800);
+const END_PATIENCE: Duration = Duration::from_millis(700);
+
+/// And then so long for whoever reads the event log.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(150);
 
 /// What a source that was never well is reported with.
 const NOT_YET: &str = "not connected yet";
@@ -78,6 +81,8 @@ pub struct Fetcher {
     fs: DiskFs,
     boot: Arc<str>,
     seed: u64,
+    /// Sources taken out of the configuration while a job of theirs ran.
+    leaving: HashMap<Slot, Entry>,
     /// Sources taken out of the configuration whose last job runs.
     retiring: usize,
     /// Sources that begin when those are done: they may use the same names.
@@ -112,6 +117,7 @@ impl Fetcher {
             fs,
             boot,
             seed: clock::wall_ns(),
+            leaving: HashMap::new(),
             retiring: 0,
             arriving: Vec::new(),
             ending: None,
@@ -156,7 +162,7 @@ impl Fetcher {
             }
             self.show_status(now);
             if self.ended(now) {
-                self.event_log.flush(END_PATIENCE);
+                self.event_log.flush(FLUSH_PATIENCE);
                 return Ok(());
             }
         }
@@ -175,7 +181,7 @@ impl Fetcher {
     // ---- sources come and go ----
 
     fn let_arrive(&mut self) {
-        if self.retiring > 0 {
+        if self.retiring > 0 || !self.leaving.is_empty() {
             return;
         }
         for config in std::mem::take(&mut self.arriving) {
@@ -198,17 +204,17 @@ impl Fetcher {
                 return;
             }
         };
-        let mut wanted: HashMap<&SourceConfig, bool> =
-            config.sources.iter().map(|source| (source, true)).collect();
+        let mut wanted: HashMap<&SourceConfig, &SourceConfig> =
+            config.sources.iter().map(|source| (source, source)).collect();
         let mut removed = Vec::new();
-        for (slot, entry) in self.sources.iter() {
-            match wanted.get_mut(&entry.config) {
-                Some(new) => *new = false,
+        for slot in self.sources.slots() {
+            let Some(entry) = self.sources.get_mut(slot) else { continue };
+            match wanted.remove(&entry.config) {
+                Some(source) => entry.config.line = source.line,
                 None => removed.push(slot),
             }
         }
-        let mut added: Vec<SourceConfig> =
-            wanted.into_iter().filter(|(_, new)| *new).map(|(source, _)| source.clone()).collect();
+        let mut added: Vec<SourceConfig> = wanted.into_values().cloned().collect();
         added.sort_by_key(|source| source.line);
         log::info!("configuration read: {} lines go, {} come", removed.len(), added.len());
         for slot in removed {
@@ -219,15 +225,25 @@ impl Fetcher {
         self.status_at.get_or_insert(now);
     }
 
+    /// Takes a source out. What it has is made durable, and its names are let go after that.
     fn retire(&mut self, now: Instant, slot: Slot) {
         self.close_conn(slot);
-        let Some(mut entry) = self.sources.remove(slot) else { return };
+        let Some(entry) = self.sources.remove(slot) else { return };
         log::debug!("{} is no longer configured", entry.config);
-        let job = if entry.core.dirty() { Job::Checkpoint } else { Job::Reopen };
-        self.retiring += 1;
-        let task = entry.task(slot, job);
-        self.jobs.retire(task, entry.locks.take());
         self.status_at.get_or_insert(now);
+        if entry.core.busy() {
+            self.leaving.insert(slot, entry);
+        } else {
+            self.let_go(slot, entry);
+        }
+    }
+
+    fn let_go(&mut self, slot: Slot, mut entry: Entry) {
+        if entry.core.dirty() {
+            self.retiring += 1;
+            let task = entry.task(slot, Job::Checkpoint);
+            self.jobs.retire(task, entry.locks.take());
+        }
     }
 
     // ---- inputs ----
@@ -285,8 +301,18 @@ impl Fetcher {
 
     fn handle_report(&mut self, now: Instant, report: Report) {
         match report {
+            Report::Stored(slot, stored) if self.leaving.contains_key(&slot) => {
+                if let Some(mut entry) = self.leaving.remove(&slot) {
+                    entry.handle_stored(now, stored);
+                    self.let_go(slot, entry);
+                }
+                self.let_arrive();
+            }
             Report::Stored(slot, stored) => {
-                self.handle_stored(now, slot, stored);
+                let Some(entry) = self.sources.get_mut(slot) else { return };
+                for event in entry.handle_stored(now, stored) {
+                    self.tell(slot, &event.to_string());
+                }
                 self.drain(now, slot);
                 // What waited in the socket while the disk was busy has its turn now.
                 if let Some(conn_slot) = self.sources.get(slot).and_then(|entry| entry.conn)
@@ -317,25 +343,6 @@ impl Fetcher {
                     }
                     self.drain(now, slot);
                 }
-            }
-        }
-    }
-
-    fn handle_stored(&mut self, now: Instant, slot: Slot, stored: Stored) {
-        let Some(entry) = self.sources.get_mut(slot) else { return };
-        match stored {
-            Stored::Standing(standing, locks) => {
-                entry.copy = standing.copy;
-                entry.locks = locks.or(entry.locks.take());
-                entry.core.handle_standing(now, standing.generation, standing.place);
-                for event in standing.events {
-                    self.tell(slot, &event.to_string());
-                }
-            }
-            Stored::NotReopened => entry.core.handle_not_reopened(now),
-            Stored::Checkpointed(durable) => entry.core.handle_checkpointed(now, durable),
-            Stored::Failed(fault) => {
-                entry.core.handle_store_fault(now, Fault::Store(fault.to_string()));
             }
         }
     }
@@ -544,7 +551,8 @@ impl Fetcher {
     }
 
     fn ended(&self, now: Instant) -> bool {
-        self.ending.is_some_and(|until| self.retiring == 0 || now >= until)
+        let gone = self.retiring == 0 && self.leaving.is_empty();
+        self.ending.is_some_and(|until| gone || now >= until)
     }
 }
 

@@ -222,6 +222,11 @@ impl Source {
         &mut self.place
     }
 
+    /// Whether a job runs.
+    pub fn busy(&self) -> bool {
+        self.job.is_some()
+    }
+
     /// Whether bytes are in the copy that the pointer does not know of yet.
     pub fn dirty(&self) -> bool {
         self.place.at > self.place.durable && self.place.trust != Trust::Nothing
@@ -370,6 +375,11 @@ impl Source {
                 self.give_up(now, Fault::WriteData(why));
                 return;
             }
+            Took::Changed => {
+                let what = "copy was changed by somebody else".to_owned();
+                self.handle_store_fault(now, Fault::Store(what));
+                return;
+            }
             Took::Differs => {
                 self.handle_difference();
                 return;
@@ -398,15 +408,21 @@ impl Source {
                 self.hold_apart(Job::Cut(Cut { at, keep: same_boot }));
             }
             // Not a copy of this generation: it is kept, and the generation fetched from its start.
-            Trust::Nothing => self.hold_apart(Job::Rotate { next: None, cut: None }),
+            Trust::Nothing => self.set_aside(None),
             // Not the file that we were reading.
             Trust::Durable { .. } | Trust::Whole => {
                 if let Some(inode) = self.generation {
                     self.tell_lost(inode);
                 }
-                self.hold_apart(Job::Rotate { next: None, cut: self.unverified_tail() });
+                self.set_aside(self.unverified_tail());
             }
         }
+    }
+
+    /// The copy is kept under another name, and the source asked for anew.
+    fn set_aside(&mut self, cut: Option<Cut>) {
+        self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
+        self.hold_apart(Job::Rotate { next: None, cut });
     }
 
     /// A heartbeat: the source ends where we are. Says whether that ended the connection.
@@ -423,7 +439,7 @@ impl Source {
             }
             Trust::Nothing => {
                 self.outputs.push_back(Output::Close);
-                self.hold_apart(Job::Rotate { next: None, cut: None });
+                self.set_aside(None);
                 true
             }
             // The source has less than it had. Its next bytes will differ from ours, or be ours.
@@ -531,6 +547,9 @@ impl Source {
             self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
         }
         self.end_job();
+        if self.reopen_wanted {
+            self.handle_reopen();
+        }
     }
 
     /// The job that holds everything up is done, and the source stands there now.

@@ -409,8 +409,7 @@ impl<F: Fs> Store<F> {
         };
         let place = Place { size, trust, ..Place::default() };
         self.point(next, &place, copy.id, state)?;
-        log::debug!("{} is now {}", self.copy.display(), archive.display());
-        let events = vec![Event::Rotated { to: next }];
+        let events = vec![Event::Rotated { to: next, archive }];
         Ok(Standing { copy: Some(copy), generation: next, place, events })
     }
 

@@ -57,6 +57,8 @@ pub enum Event {
     Rotated {
         /// The generation that begins; `None` while it is to be asked for anew.
         to: Option<Inode>,
+        /// What the copy is called now.
+        archive: PathBuf,
     },
     /// The pointer file is there and can't be used; why.
     PointerUnusable {
@@ -72,12 +74,10 @@ pub enum Event {
         /// What is wrong with it.
         why: String,
     },
-    /// The copy is not what its source has, and was kept under another name.
-    CopySetAside {
+    /// The copy is not what its source has.
+    CopyDiffers {
         /// First byte that differs.
-        differs_at: Offset,
-        /// Where it is now.
-        archive: PathBuf,
+        at: Offset,
     },
     /// The end of the copy did not agree with the source and was cut off.
     TailCut {
@@ -99,8 +99,10 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Lost { inode, offset } => write!(f, "lost {inode}:{offset}"),
-            Event::Rotated { to: Some(inode) } => write!(f, "rotated to {inode}"),
-            Event::Rotated { to: None } => write!(f, "rotated"),
+            Event::Rotated { to: Some(inode), .. } => write!(f, "rotated to {inode}"),
+            Event::Rotated { to: None, archive } => {
+                write!(f, "copy kept as {}: fetching from the beginning", archive.display())
+            }
             Event::PointerUnusable { path, why } => {
                 write!(
                     f,
@@ -111,13 +113,7 @@ impl fmt::Display for Event {
             Event::CopyDoubted { path, why } => {
                 write!(f, "copy {} {why}: comparing it from its beginning", path.display())
             }
-            Event::CopySetAside { differs_at, archive } => {
-                write!(
-                    f,
-                    "copy differs from the source at byte {differs_at}: kept as {}",
-                    archive.display()
-                )
-            }
+            Event::CopyDiffers { at } => write!(f, "copy differs from the source at byte {at}"),
             Event::TailCut { from, to, kept: Some(kept) } => {
                 write!(
                     f,
@@ -160,7 +156,7 @@ mod tests {
     fn an_event_line_is_time_host_path_and_sentence() {
         let time = Local.with_ymd_and_hms(2026, 11, 20, 13, 22, 49).unwrap();
         let tell = |sentence: &str| line(time, "192.0.2.7", "/var/log/messages", sentence);
-        let rotated = Event::Rotated { to: Some(Inode::new(1835021)) };
+        let rotated = Event::Rotated { to: Some(Inode::new(1835021)), archive: PathBuf::new() };
         assert_eq!(
             tell(&rotated.to_string()),
             "2026-11-20T13:22:49 192.0.2.7 /var/log/messages rotated to 1835021\n"

@@ -46,7 +46,9 @@ pub trait Fs: Clone + Send + Sync + 'static {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Who an open file is, and how long.
     fn facts(&self, file: &Self::File) -> io::Result<FileFacts>;
-    /// The same of a name, a link not followed; without the inode's generation. `None`: no such name.
+    /// How long an open file is.
+    fn len(&self, file: &Self::File) -> io::Result<u64>;
+    /// Who a name is, a link not followed; without the inode's generation. `None`: no such name.
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>>;
     /// Reads at most `buf.len()` bytes at `offset`; 0 at the end.
     fn read_at(&self, file: &Self::File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -220,6 +222,10 @@ impl Fs for DiskFs {
 
     fn facts(&self, file: &File) -> io::Result<FileFacts> {
         identity::facts(file)
+    }
+
+    fn len(&self, file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
     }
 
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
