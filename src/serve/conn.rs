@@ -213,8 +213,9 @@ impl Conn {
         let Ok(facts) = desk.logs.facts(file) else { return Input::Unreadable };
         let place = match desk.logs.facts_at(&desk.files.get(*number).path) {
             Ok(Some(at_path)) if at_path.same_file(&facts) => Place::Kept,
-            Ok(Some(_)) => Place::Taken,
-            Ok(None) | Err(_) => Place::Vacant,
+            // A link or a directory there is no successor, just as little as nothing is.
+            Ok(Some(at_path)) if at_path.regular => Place::Taken,
+            Ok(_) | Err(_) => Place::Vacant,
         };
         Input::Seen(View { size: facts.size, links: facts.links, place, writers })
     }

@@ -1,8 +1,8 @@
 //! Which file has the bytes that a fetcher asks for.
 //!
 //! The candidates are the current file, at the served path, and the rotated ones, whose names match
-//! the patterns, from the oldest to the newest ([`order`](super::order)). A protocol 1 request names
-//! a generation by its inode number, so number and size decide:
+//! the patterns, from the oldest to the newest ([`order`](super::order)). A protocol 1 request
+//! names a generation by its inode number, so number and size decide:
 //!
 //! 1. A candidate with that number and at least `offset` bytes is the one asked for, and goes on
 //!    there; but a rotated one that has been sent whole and grows no more is over, and then its
@@ -16,26 +16,22 @@
 //!
 //! Files are renamed, removed and made while this looks. So a list counts only when it was the same
 //! twice in a row (a rename under way could hide a generation from a single look, and it would be
-//! skipped), and a file only when what was opened is what was listed. Otherwise it looks again, a few
-//! times; then the fetcher gets no answer and asks again.
+//! skipped), and a file only when what was opened is what was listed. Otherwise it looks again, a
+//! few times; then the fetcher gets no answer and asks again.
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::files::{Files, Served};
-use super::order::{Rank, plain_name};
 use super::tail::is_over;
 use crate::pos::{FileFacts, Inode, Offset, Position};
 use crate::proto::status::{Status, Verdict};
 use crate::sys::logs::Logs;
 
-/// Names looked at in one directory of rotated files: a directory with more is not one that a
-/// rotation made, and a request must not stall the loop.
-const NAMES_MAX: usize = 100_000;
+use candidates::Candidate;
+
+mod candidates;
 
 /// Looks at files that change under it before it gives up.
 const LOOKS_MAX: usize = 8;
@@ -64,15 +60,6 @@ pub struct Generation<F> {
     pub status: Status,
     /// Where to begin.
     pub from: Offset,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Candidate {
-    path: PathBuf,
-    facts: FileFacts,
-    rank: Rank,
-    compressed: bool,
-    current: bool,
 }
 
 /// Why there is nothing to serve.
@@ -146,12 +133,9 @@ impl<L: Logs> Finder<'_, L> {
         if candidates[at].current || !self.is_complete(&file, &facts, asked.offset) {
             return Ok(same(file, facts, asked));
         }
-        match self.successor(&candidates[at + 1..], asked) {
-            // Between the rename and the creation of the new file, or rotated for good.
-            Ok(None) => Ok(same(file, facts, asked)),
-            Ok(Some(next)) => Ok(next),
-            Err(nothing) => Err(nothing),
-        }
+        // Without a successor this is between a rename and the creation of the new file.
+        let next = self.successor(&candidates[at + 1..], asked)?;
+        Ok(next.unwrap_or_else(|| same(file, facts, asked)))
     }
 
     /// The first of `later` that can be served.
@@ -202,67 +186,6 @@ impl<L: Logs> Finder<'_, L> {
             && is_over(writers, quiet_since(facts, self.wall_ns), self.linger)
     }
 
-    /// All candidates, the oldest first, seen twice in a row.
-    fn candidates(&self, served: &Served) -> Option<Vec<Candidate>> {
-        let mut before = self.list(served)?;
-        for _ in 0..LOOKS_MAX {
-            let after = self.list(served)?;
-            let agree = before.len() == after.len()
-                && before.iter().zip(&after).all(|(one, other)| {
-                    one.path == other.path && one.facts.same_file(&other.facts)
-                });
-            if agree {
-                return Some(after);
-            }
-            before = after;
-        }
-        None
-    }
-
-    /// All candidates as they are now, the oldest first; `None` if a directory can't be read for
-    /// want of descriptors and the like, which must not look as if it were empty.
-    fn list(&self, served: &Served) -> Option<Vec<Candidate>> {
-        let mut rotated = Vec::new();
-        let mut seen = HashSet::new();
-        for place in &served.rotated {
-            let names = match self.logs.names(&place.dir, NAMES_MAX) {
-                Ok(names) => names,
-                Err(error) if is_gone_or_closed(&error) => continue,
-                Err(_) => return None,
-            };
-            for name in names.iter().filter(|name| place.names.matches(name)) {
-                let path = place.dir.join(name);
-                if !self.files.is_current(&path) && seen.insert(path.clone()) {
-                    rotated.extend(self.candidate(served, path));
-                }
-            }
-        }
-        // What is being compressed has two names for a while: the plain one counts.
-        rotated.retain(|one| match plain_name(one.path.as_os_str().as_bytes()) {
-            Some(plain) if one.compressed => !seen.contains(Path::new(OsStr::from_bytes(plain))),
-            _ => true,
-        });
-        rotated.sort_by(|a, b| {
-            let key = |one: &Candidate| (one.facts.modified_ns, one.rank.clone());
-            key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
-        });
-        // A file with two names is one candidate, and the current file is no rotated one.
-        let current = self.candidate(served, served.path.clone());
-        let mut known: HashSet<_> = current.iter().map(identity).collect();
-        rotated.retain(|one| known.insert(identity(one)));
-        rotated.extend(current);
-        Some(rotated)
-    }
-
-    fn candidate(&self, served: &Served, path: PathBuf) -> Option<Candidate> {
-        let facts = self.logs.facts_at(&path).ok()?.filter(|facts| facts.regular)?;
-        let current = path == served.path;
-        let name = path.file_name()?.as_bytes();
-        let rank = Rank::of(served.path.file_name()?.as_bytes(), name);
-        let compressed = !current && plain_name(name).is_some();
-        Some(Candidate { facts, rank, compressed, current, path })
-    }
-
     /// Opens a candidate, and makes sure that it is the one that was listed.
     fn open_listed(&self, candidate: &Candidate) -> Result<(L::File, FileFacts), Nothing> {
         let (file, facts) = self.open(&candidate.path)?;
@@ -285,10 +208,6 @@ fn is_gone_or_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | PermissionDenied | InvalidInput | NotADirectory)
         || error.raw_os_error() == Some(libc::ELOOP)
-}
-
-fn identity(candidate: &Candidate) -> (u64, u64) {
-    (candidate.facts.device, candidate.facts.id.inode)
 }
 
 /// Whether a file can be the one asked for: protocol 1 has only number and size to tell it by.
@@ -316,3 +235,6 @@ fn generation<F>(
     };
     Generation { file, facts, status: Status { verdict, inode }, from: 0 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,8 +93,8 @@ impl Hints {
         Ok(hints)
     }
 
-    /// Watches all directories again, which changes nothing for those that are watched: one that was
-    /// removed and made again, or not there before, is found by this.
+    /// Watches all directories again, which changes nothing for those that are watched: one that
+    /// was removed and made again, or not there before, is found by this.
     pub fn renew(&mut self) {
         for (at, dir) in self.dirs.iter_mut().enumerate() {
             let watch = match self.watch.add_dir(&dir.path) {
@@ -158,18 +158,22 @@ impl AsRawFd for Hints {
 
 impl Concerns {
     fn of(&mut self, name: &OsStr, dir: &Path, files: &Files) -> &[FileNo] {
+        // A current file is no rotated one of another, so no pattern needs to be asked.
+        if let Some(current) = self.current.get(name) {
+            return current;
+        }
         if !self.remembered.contains_key(name) {
-            let mut found = self.current.get(name).cloned().unwrap_or_default();
-            found.extend(self.rotated.iter().filter(|&&number| {
+            let concerned = self.rotated.iter().copied().filter(|&number| {
                 let mut rotated = files.get(number).rotated.iter();
                 rotated.any(|rotated| rotated.dir == dir && rotated.names.matches(name))
-            }));
+            });
+            let concerned = concerned.collect();
             if self.remembered.len() >= REMEMBERED_MAX {
                 self.remembered.clear();
             }
-            self.remembered.insert(name.to_owned(), found.into());
+            self.remembered.insert(name.to_owned(), concerned);
         }
-        self.remembered.get(name).map_or(&[], |found| found)
+        self.remembered.get(name).map_or(&[], |concerned| concerned)
     }
 
     fn everybody(&self) -> impl Iterator<Item = FileNo> {

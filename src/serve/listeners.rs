@@ -12,19 +12,19 @@ use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Interest};
 use crate::sys::net;
 
-/// After the system had no descriptor or memory left, accepting is tried again after this, unless a
-/// connection ends before.
+/// After accepting failed, mostly for want of descriptors or memory, it is tried again after this,
+/// unless a connection ends before.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Peers that are not allowed are told of this often at most.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+/// What others can cause is told once in this time: a flood of peers is not a flood of lines.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The sockets that are listened at.
 #[derive(Debug, Default)]
 pub struct Listeners {
     places: Vec<Option<Listener>>,
     paused_until: Option<Instant>,
-    complained: bool,
+    told: Pace,
 }
 
 #[derive(Debug)]
@@ -48,9 +48,7 @@ impl Listeners {
             fresh.push(Listener { configured, socket, ready: false });
         }
         for place in &mut self.places {
-            if let Some(listener) = place.take_if(|one| !wanted.contains(&one.configured)) {
-                drop(listener);
-            }
+            place.take_if(|one| !wanted.contains(&one.configured));
         }
         for mut listener in fresh {
             let index = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
@@ -96,23 +94,20 @@ impl Listeners {
         for listener in self.places.iter_mut().flatten().filter(|one| one.ready) {
             loop {
                 match listener.socket.accept() {
-                    Ok(accepted) => {
-                        self.complained = false;
-                        return Some(accepted);
-                    }
+                    Ok(accepted) => return Some(accepted),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         listener.ready = false;
                         break;
                     }
-                    Err(error) if is_want(&error) => {
-                        if !std::mem::replace(&mut self.complained, true) {
+                    // That one was gone before it was accepted (accept(2), "Error handling").
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        if self.told.may_tell(now) {
                             sentences::cannot_accept(&error);
                         }
                         self.paused_until = Some(now + PAUSE);
                         return None;
                     }
-                    // That one was gone before it was accepted (accept(2), "Error handling").
-                    Err(_) => {}
                 }
             }
         }
@@ -120,25 +115,35 @@ impl Listeners {
     }
 }
 
-/// Whether the system, or this process, has too little of something.
-fn is_want(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-/// Counts the peers that were sent away, so that a flood of them is one line a minute.
+/// Keeps a sentence from being told too often.
 #[derive(Debug, Default)]
-pub struct Complaints {
-    count: u64,
+struct Pace {
     told_at: Option<Instant>,
 }
 
-impl Complaints {
+impl Pace {
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let may = self.told_at.is_none_or(|at| now >= at + TOLD_EVERY);
+        if may {
+            self.told_at = Some(now);
+        }
+        may
+    }
+}
+
+/// Counts the peers that were sent away since that was told.
+#[derive(Debug, Default)]
+pub struct Strangers {
+    count: u64,
+    told: Pace,
+}
+
+impl Strangers {
     /// One more.
     pub fn note(&mut self, now: Instant, peer: IpAddr) {
         self.count += 1;
-        if self.told_at.is_none_or(|at| now >= at + COMPLAINT_PAUSE) {
+        if self.told.may_tell(now) {
             sentences::not_allowed(std::mem::take(&mut self.count), peer);
-            self.told_at = Some(now);
         }
     }
 }

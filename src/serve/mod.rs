@@ -10,8 +10,8 @@
 //! ```
 //!
 //! `session`, `tail`, `order`, `allow` and `files` decide, and touch nothing; `finder` sees files
-//! only through [`Logs`](crate::sys::logs::Logs); `conn` and `responder` carry out. What the operator
-//! reads is in `sentences`.
+//! only through [`Logs`](crate::sys::logs::Logs); `conn` and `responder` carry out. What the
+//! operator reads is in `sentences`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,8 @@ struct Cli {
 
 /// The program: 0 done, 1 failed, 2 usage or configuration.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let filter = env_logger::Env::default().default_filter_or("warn");
+    env_logger::Builder::from_env(filter).format_target(false).init();
     let cli = Cli::parse();
     let config = match read_config(&cli.conf) {
         Ok(config) => config,

@@ -4,12 +4,12 @@
 //! milliseconds, and a rotation of several files takes less), the name does, in one of two ways:
 //!
 //! * a *counter*, as in `messages.2`: the higher is the older, since each rotation counts it up;
-//! * a *stamp*, as in `messages-20261120` or `messages.2026-11-20T13`: the higher is the newer. What
-//!   follows the served file's name is a stamp if it has at least eight digits, and its runs of
+//! * a *stamp*, as in `messages-20261120` or `messages.2026-11-20T13`: the higher is the newer.
+//!   What follows the served file's name is a stamp if it has at least eight digits, and its runs of
 //!   digits are compared as numbers, from left to right.
 //!
-//! A compressed file keeps its place: `gzip` and the like keep the time of change, and the suffix is
-//! taken off the name first (`.bz2` has a digit of its own).
+//! A compressed file keeps its place: `gzip` and the like keep the time of change, and the suffix
+//! is taken off the name first (`.bz2` has a digit of its own).
 
 use std::cmp::Reverse;
 

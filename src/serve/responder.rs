@@ -1,13 +1,14 @@
 //! The loop, and the tables it works on.
 //!
 //! One turn: wait for the nearest deadline or an event; note who is ready; read the hints; give
-//! every ready connection a turn with a budget; wake those whose time has come; obey signals; accept.
-//! A connection has a turn when its socket is ready, when a hint concerns its file, when its session
-//! wants it, and at every `check`, hints or not: the hints make it quick, the check makes it right.
+//! every ready connection a turn with a budget; wake those whose time has come; obey signals;
+//! accept. A connection has a turn when its socket is ready, when a hint concerns its file, when
+//! its session wants it, and at every `check`, hints or not: the hints make it quick, the check
+//! makes it right.
 //!
 //! Nothing about the protocol, offsets or rotation is decided here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,11 +19,11 @@ use mio::net::TcpStream;
 
 use super::allow::Allow;
 use super::conn::{Conn, Desk, Turn};
-use super::files::{FileNo, Files};
+use super::files::Files;
 use super::hints::Hints;
-use super::listeners::{Complaints, Listeners};
+use super::listeners::{Listeners, Strangers};
+use super::sentences;
 use super::session::{CloseReason, Times};
-use super::{read_config, sentences};
 use crate::config::ServeConfig;
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
@@ -30,9 +31,11 @@ use crate::evloop::slots::{Slot, Slots};
 use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Interest, Readiness};
-use crate::sys::logs::{DiskLogs, Logs};
-use crate::sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
+use crate::sys::logs::DiskLogs;
+use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, net, service};
+
+mod reload;
 
 /// Connections accepted in one turn: a flood of them must not keep the loop from those it has.
 const ACCEPTED_MAX: usize = 64;
@@ -44,7 +47,7 @@ pub struct Responder {
     signals: Option<(Signals, PathBuf)>,
     signalled: bool,
     listeners: Listeners,
-    complaints: Complaints,
+    strangers: Strangers,
     allow: Allow,
     connections_max: usize,
     desk: Desk,
@@ -59,13 +62,19 @@ pub struct Responder {
     next_check: Instant,
 }
 
+fn wake(conns: &mut Slots<Conn>, queue: &mut ReadyQueue, slot: Slot) {
+    if let Some(conn) = conns.get_mut(slot) {
+        queue.push(slot, &mut conn.queued);
+    }
+}
+
 fn times_of(config: &ServeConfig) -> Times {
     Times { request: config.request_timeout, heartbeat: config.heartbeat, linger: config.linger }
 }
 
 impl Responder {
-    /// Listens as `config` says. From now on SIGIO is ignored in this process: asking who writes to a
-    /// file can cause one.
+    /// Listens as `config` says. From now on SIGIO is ignored in this process: asking who writes to
+    /// a file can cause one.
     pub fn bind(config: ServeConfig) -> io::Result<Responder> {
         signal::ignore_sigio()?;
         let evloop = EventLoop::new()?;
@@ -82,7 +91,7 @@ impl Responder {
             signals: None,
             signalled: false,
             listeners,
-            complaints: Complaints::default(),
+            strangers: Strangers::default(),
             allow: Allow::new(config.allow),
             connections_max: config.max_connections,
             followers: files.iter().map(|_| BTreeSet::new()).collect(),
@@ -107,14 +116,6 @@ impl Responder {
     /// Something to end it by from another thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
-    }
-
-    /// Ends on SIGTERM and SIGINT, and reads its configuration again from `path` on SIGHUP.
-    pub fn obey_signals(&mut self, path: PathBuf) -> io::Result<()> {
-        let mut signals = signal::catch(&[SIGTERM, SIGINT, SIGHUP])?;
-        self.evloop.register(&mut signals, Who::Signals, Interest::READABLE)?;
-        self.signals = Some((signals, path));
-        Ok(())
     }
 
     /// Serves until it is told to stop.
@@ -176,15 +177,9 @@ impl Responder {
         }
     }
 
-    fn wake(&mut self, slot: Slot) {
-        if let Some(conn) = self.conns.get_mut(slot) {
-            self.queue.push(slot, &mut conn.queued);
-        }
-    }
-
     fn wake_all(&mut self) {
         for slot in self.conns.slots() {
-            self.wake(slot);
+            wake(&mut self.conns, &mut self.queue, slot);
         }
     }
 
@@ -196,9 +191,7 @@ impl Responder {
         }
         for number in woken.files {
             for &slot in &self.followers[number] {
-                if let Some(conn) = self.conns.get_mut(slot) {
-                    self.queue.push(slot, &mut conn.queued);
-                }
+                wake(&mut self.conns, &mut self.queue, slot);
             }
         }
         Ok(())
@@ -213,8 +206,7 @@ impl Responder {
             && let Some(number) = conn.followed()
         {
             self.followers[number].insert(slot);
-            let path = &self.desk.files.get(number).asked_as;
-            sentences::opened(conn.peer(), path, conn.sent().unwrap_or(0));
+            sentences::opened(conn.peer(), &self.desk.files.get(number).asked_as);
         }
         match turn {
             Turn::Rest => {}
@@ -238,8 +230,10 @@ impl Responder {
 
     fn wake_due(&mut self, now: Instant) {
         while let Some((slot, at)) = self.deadlines.pop_due(now) {
-            if self.conns.get_mut(slot).is_some_and(|conn| conn.alarm.rings(at)) {
-                self.wake(slot);
+            if let Some(conn) = self.conns.get_mut(slot)
+                && conn.alarm.rings(at)
+            {
+                self.queue.push(slot, &mut conn.queued);
             }
         }
         if now >= self.next_check {
@@ -256,9 +250,9 @@ impl Responder {
             }
             let Some((stream, peer)) = self.listeners.accept(now) else { return };
             if !self.allow.permits(peer.ip()) {
-                self.complaints.note(now, peer.ip());
+                self.strangers.note(now, peer.ip());
             } else if let Err(error) = self.welcome(stream, peer, now) {
-                log::debug!("cannot serve {peer}: {error}");
+                sentences::not_welcomed(peer, &error);
             }
         }
     }
@@ -276,79 +270,5 @@ impl Responder {
         let deadline = conn.deadline();
         self.deadlines.arm(&mut conn.alarm, slot, Some(deadline));
         Ok(())
-    }
-
-    fn obey(&mut self, now: Instant) {
-        self.signalled = false;
-        let Some((signals, path)) = &mut self.signals else { return };
-        let arrived: Vec<i32> = signals.pending().collect();
-        if arrived.iter().any(|&signal| signal == SIGTERM || signal == SIGINT) {
-            self.stopper.mark();
-        } else if arrived.contains(&SIGHUP) {
-            let path = path.clone();
-            service::reloading();
-            let done = read_config(&path)
-                .and_then(|config| self.apply(config, now).map_err(|error| error.to_string()));
-            match done {
-                Ok(()) => sentences::reloaded(&path),
-                Err(faults) => sentences::not_reloaded(&path, &faults),
-            }
-            service::ready();
-        }
-    }
-
-    /// Goes on with another configuration; if it cannot be had, with the old one.
-    fn apply(&mut self, config: ServeConfig, now: Instant) -> io::Result<()> {
-        let times = times_of(&config);
-        let files = Files::new(config.files, DiskLogs::resolve);
-        let hints = Hints::new(&files)?;
-        self.evloop.register_readable(&hints, Who::Watch)?;
-        self.listeners.set(&config.listen, &self.evloop)?;
-        self.hints = hints;
-        self.allow = Allow::new(config.allow);
-        self.connections_max = config.max_connections;
-        self.check = config.check;
-        self.next_check = now;
-        self.desk.times = times;
-        self.exchange_files(files);
-        self.warn_of_links();
-        Ok(())
-    }
-
-    /// Closes what is served no longer, and gives all others the new numbers and times.
-    fn exchange_files(&mut self, files: Files) {
-        let mut numbers: HashMap<FileNo, FileNo> = HashMap::new();
-        for (number, served) in self.desk.files.iter() {
-            if let Some(new) = files.look_up(served.asked_as.as_os_str().as_encoded_bytes()) {
-                numbers.insert(number, new);
-            }
-        }
-        for slot in self.conns.slots() {
-            let Some(conn) = self.conns.get_mut(slot) else { continue };
-            let gone = conn.followed().is_some_and(|number| !numbers.contains_key(&number));
-            if gone || !self.allow.permits(conn.peer().ip()) {
-                self.close(slot, &CloseReason::Withdrawn);
-            }
-        }
-        self.followers = files.iter().map(|_| BTreeSet::new()).collect();
-        self.desk.files = files;
-        for slot in self.conns.slots() {
-            let Some(conn) = self.conns.get_mut(slot) else { continue };
-            conn.set_times(self.desk.times);
-            if let Some(new) = conn.followed().and_then(|number| numbers.get(&number)) {
-                conn.renumber(*new);
-                self.followers[*new].insert(slot);
-            }
-        }
-    }
-
-    fn warn_of_links(&self) {
-        for (_, served) in self.desk.files.iter() {
-            if let Ok(Some(facts)) = self.desk.logs.facts_at(&served.path)
-                && !facts.regular
-            {
-                sentences::not_regular(&served.asked_as);
-            }
-        }
     }
 }

@@ -44,12 +44,19 @@ pub fn unwatched(dir: &Path, error: &io::Error) {
 
 /// Peers that were sent away since the last time this was told.
 pub fn not_allowed(count: u64, last: IpAddr) {
-    log::warn!("cannot answer {last}: not on the allow list (so ended {count} connections)");
+    log::warn!(
+        "cannot answer {last}: not on the allow list (connections since last told: {count})"
+    );
 }
 
 /// Accepting has to wait.
 pub fn cannot_accept(error: &io::Error) {
     log::warn!("cannot accept connections for now: {}", cause(error));
+}
+
+/// A connection was accepted and could not be set up.
+pub fn not_welcomed(peer: SocketAddr, error: &io::Error) {
+    log::debug!("cannot serve {peer}: {}", cause(error));
 }
 
 /// Fewer descriptors than the configured connections need.
@@ -58,8 +65,8 @@ pub fn few_descriptors(limit: u64, connections: usize) {
 }
 
 /// A generation is being sent.
-pub fn opened(peer: SocketAddr, path: &Path, sent: Offset) {
-    log::debug!("{peer} follows {} from byte {sent}", path.display());
+pub fn opened(peer: SocketAddr, path: &Path) {
+    log::debug!("{peer} follows {}", path.display());
 }
 
 /// A connection was closed.

@@ -20,7 +20,8 @@
 //!
 //! Whatever is sent, the size is looked at anew before anything else, so a truncation never goes
 //! unseen between two chunks. Not here: sockets, files, clocks, file data, the log. The session
-//! speaks of the generation's bytes by their offset only, so its owner may copy, mask or splice them.
+//! speaks of the generation's bytes by their offset only, so its owner may copy, mask or splice
+//! them.
 
 use std::time::{Duration, Instant};
 
@@ -264,7 +265,6 @@ impl Following {
             }
             Input::Sent(count) => {
                 self.tail.handle_sent(count);
-                self.told_end = false;
                 self.moved_on(now);
                 self.proceed()
             }
@@ -313,3 +313,6 @@ impl Following {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! When to send, when to wait, and when a generation has ended.
 //!
 //! A rotated log is often still written to: its daemon keeps it open until it is told to open the
-//! new one. So a generation has not ended when its name is gone, but when nobody can write to it any
-//! more, or at least nobody has for the linger time. What is asked here, in this order:
+//! new one. So a generation has not ended when its name is gone, but when nobody can write to it
+//! any more, or at least nobody has for the linger time. What is asked here, in this order:
 //!
 //! 1. Is the file shorter than what was sent of it? Then it was truncated: another generation.
 //! 2. Is there more in it? Then that is sent first, whatever became of its name.
@@ -51,7 +51,7 @@ pub enum Place {
     Kept,
     /// To another file.
     Taken,
-    /// To nothing.
+    /// To nothing that could be served.
     Vacant,
 }
 

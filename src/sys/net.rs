@@ -27,7 +27,8 @@ fn notice_dead_peers(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)
 }
 
-/// Listens at `address`. An IPv6 address takes IPv6 only, so that both wildcards can be listened at.
+/// Listens at `address`. An IPv6 address takes IPv6 only, so that both wildcards can be listened
+/// at.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -1,0 +1,126 @@
+//! The files that may have the bytes asked for, in order, while they are being renamed.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{Finder, LOOKS_MAX, Nothing, is_gone_or_closed};
+use crate::pos::FileFacts;
+use crate::serve::files::Served;
+use crate::serve::order::{Rank, plain_name};
+use crate::sys::logs::Logs;
+
+/// Names looked at in one directory of rotated files: a directory with more is not one that a
+/// rotation made, and a request must not stall the loop.
+const NAMES_MAX: usize = 100_000;
+
+/// A file that may have the bytes asked for.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) path: PathBuf,
+    pub(super) facts: FileFacts,
+    rank: Rank,
+    /// Keeps its place, but can't be served.
+    pub(super) compressed: bool,
+    /// At the served path; the last of all, if there is one.
+    pub(super) current: bool,
+}
+
+impl<L: Logs> Finder<'_, L> {
+    /// All candidates, the oldest first, seen twice in a row.
+    pub(super) fn candidates(&self, served: &Served) -> Option<Vec<Candidate>> {
+        let mut before: Option<Vec<Candidate>> = None;
+        for _ in 0..LOOKS_MAX {
+            let after = match self.list(served) {
+                Ok(list) => Some(list),
+                Err(Nothing::Changed) => None,
+                Err(Nothing::Closed | Nothing::Refused) => return None,
+            };
+            match (before, after) {
+                (Some(before), Some(after)) if agree(&before, &after) => return Some(after),
+                (_, after) => before = after,
+            }
+        }
+        None
+    }
+
+    /// All candidates as they are now, the oldest first.
+    fn list(&self, served: &Served) -> Result<Vec<Candidate>, Nothing> {
+        let mut seen = HashSet::new();
+        for place in &served.rotated {
+            let names = match self.logs.names(&place.dir, NAMES_MAX) {
+                Ok(names) => names,
+                Err(error) if is_gone_or_closed(&error) => continue,
+                // For want of descriptors, say: that must not look as if it were empty.
+                Err(_) => return Err(Nothing::Refused),
+            };
+            let rotated = names.iter().filter(|name| place.names.matches(name));
+            seen.extend(
+                rotated
+                    .map(|name| place.dir.join(name))
+                    .filter(|path| !self.files.is_current(path)),
+            );
+        }
+        let mut rotated = Vec::new();
+        for path in &seen {
+            // What is being compressed has two names for a while: the plain one counts.
+            let plain = plain_name(path.as_os_str().as_bytes()).map(OsStr::from_bytes);
+            if plain.is_some_and(|plain| seen.contains(Path::new(plain))) {
+                continue;
+            }
+            match self.logs.facts_at(path) {
+                Ok(Some(facts)) => rotated.extend(candidate(served, path, facts)),
+                Ok(None) => return Err(Nothing::Changed),
+                Err(_) => {}
+            }
+        }
+        rotated.sort_by(|a, b| {
+            let key = |one: &Candidate| (one.facts.modified_ns, one.rank.clone());
+            key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
+        });
+        let current = self.logs.facts_at(&served.path).ok().flatten();
+        let current = current.and_then(|facts| candidate(served, &served.path, facts));
+        without_second_names(rotated, current)
+    }
+}
+
+fn candidate(served: &Served, path: &Path, facts: FileFacts) -> Option<Candidate> {
+    let name = path.file_name()?.as_bytes();
+    let current = path == served.path;
+    facts.regular.then(|| Candidate {
+        facts,
+        rank: Rank::of(served.path.file_name().unwrap_or_default().as_bytes(), name),
+        compressed: !current && plain_name(name).is_some(),
+        current,
+        path: path.to_path_buf(),
+    })
+}
+
+/// A file with two names is one candidate, and the current file is no rotated one. But a file that
+/// was seen under two names and has one was renamed between the looks.
+fn without_second_names(
+    rotated: Vec<Candidate>,
+    current: Option<Candidate>,
+) -> Result<Vec<Candidate>, Nothing> {
+    let identity = |one: &Candidate| (one.facts.device, one.facts.id.inode);
+    let mut known: HashSet<_> = current.iter().map(identity).collect();
+    let mut list = Vec::new();
+    for one in rotated {
+        if known.insert(identity(&one)) {
+            list.push(one);
+        } else if one.facts.links < 2 {
+            return Err(Nothing::Changed);
+        }
+    }
+    list.extend(current);
+    Ok(list)
+}
+
+fn agree(before: &[Candidate], after: &[Candidate]) -> bool {
+    before.len() == after.len()
+        && before
+            .iter()
+            .zip(after)
+            .all(|(one, other)| one.path == other.path && one.facts.same_file(&other.facts))
+}

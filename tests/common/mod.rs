@@ -1,0 +1,181 @@
+//! The bed of the end-to-end tests: the real binaries as children that do not outlive their test,
+//! and waiting that has an end.
+//!
+//! Nothing here sleeps for a guessed time: a condition is waited for until a deadline, and the test
+//! fails with what it waited for.
+
+#![allow(dead_code)] // Each test binary uses its part of it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Long enough for anything that should take no time, on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds, and fails with `what` after [`PATIENCE`].
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
+
+/// Waits until `look` gives something, and fails with `what` after [`PATIENCE`].
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A program of ours that runs; killed when dropped.
+pub struct Program {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// Starts `exe` with `args`.
+    pub fn start(exe: &str, args: &[&OsStr]) -> Program {
+        Program::spawn(Command::new(exe).args(args))
+    }
+
+    /// Starts what `command` says, its output being collected.
+    pub fn spawn(command: &mut Command) -> Program {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program can be started");
+        let stdout = collect(child.stdout.take().expect("a pipe"));
+        let stderr = collect(child.stderr.take().expect("a pipe"));
+        Program { child, stdout, stderr }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).expect("the program runs");
+    }
+
+    /// What it wrote on standard output so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    /// What it wrote on standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// The first line on standard output that begins with `start`, without it.
+    pub fn told(&mut self, start: &str) -> String {
+        wait_for(&format!("{start:?} is on standard output"), || {
+            let ended = self.child.try_wait().unwrap();
+            let text = self.stdout();
+            let line = text.split_inclusive('\n').find_map(|line| line.strip_prefix(start));
+            let told = line.filter(|line| line.ends_with('\n')).map(|line| line.trim_end().into());
+            assert!(told.is_some() || ended.is_none(), "ended early: {}", self.stderr());
+            told
+        })
+    }
+
+    /// Waits until `text` is somewhere on standard error.
+    pub fn complained(&self, text: &str) {
+        wait_until(&format!("{text:?} is on standard error"), || self.stderr().contains(text));
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        wait_for("the program has ended", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- standard error of the program ---\n{}", self.stderr());
+        }
+    }
+}
+
+/// Gathers what comes out of a pipe, line by line, so that it never fills up.
+fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let gathered = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+            gathered.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}
+
+/// A directory of its own for a test, by its real name; removed at the end.
+pub struct Dir {
+    base: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Dir {
+    /// A new, empty one.
+    pub fn new() -> Dir {
+        let dir = tempfile::tempdir().unwrap();
+        Dir { base: dir.path().canonicalize().unwrap(), _dir: dir }
+    }
+
+    /// The path of `name` in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    /// Writes a file anew.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes a configuration in which `BASE` stands for this directory.
+    pub fn config(&self, name: &str, text: &str) -> PathBuf {
+        self.write(name, text.replace("BASE", self.base.to_str().unwrap()))
+    }
+
+    /// Renames a file.
+    pub fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    /// Appends to a file, which is closed again.
+    pub fn append(&self, name: &str, content: impl AsRef<[u8]>) {
+        use std::io::Write;
+        let mut file = std::fs::File::options().append(true).open(self.path(name)).unwrap();
+        file.write_all(content.as_ref()).unwrap();
+    }
+
+    /// The inode number of a file.
+    pub fn inode(&self, name: &str) -> u64 {
+        inode(&self.path(name))
+    }
+}
+
+/// The inode number of the file at `path`.
+pub fn inode(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).unwrap().ino()
+}
