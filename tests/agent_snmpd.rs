@@ -2,39 +2,24 @@
 //!
 //! Where net-snmp is not installed these tests pass and say so: see [`left_out`].
 
-use std::io::Write;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+#[path = "common/left_out.rs"]
+mod left_out;
+
+use left_out::program;
+
 const BASE: &str = ".1.3.6.1.4.99.1";
 const TABLE: &str = ".1.3.6.1.4.1.32473.99.1";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A program of net-snmp, which may live in a directory that is not everybody's PATH.
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let directories = path.split(':').chain(["/usr/sbin", "/usr/local/sbin", "/usr/bin"]);
-    directories.map(|directory| Path::new(directory).join(name)).find(|path| path.is_file())
-}
-
-/// Whether net-snmp is missing; if so, that is told loudly and to the file of FETCHLOGS_LEFT_OUT.
+/// Whether net-snmp is missing; if so, that is told.
 fn left_out() -> bool {
     let needed = ["snmpd", "snmpget", "snmpgetnext", "snmpwalk", "snmpset", "snmptranslate"];
-    let Some(missing) = needed.into_iter().find(|name| program(name).is_none()) else {
-        return false;
-    };
-    static TOLD: std::sync::Once = std::sync::Once::new();
-    TOLD.call_once(|| {
-        let line = format!("tests/agent_snmpd.rs: {missing} is not installed\n");
-        eprint!("{line}");
-        if let Some(path) = std::env::var_os("FETCHLOGS_LEFT_OUT") {
-            let mut file = std::fs::File::options().append(true).create(true).open(path).unwrap();
-            file.write_all(line.as_bytes()).unwrap();
-        }
-    });
-    true
+    left_out::left_out("tests/agent_snmpd.rs", &needed)
 }
 
 /// A program of net-snmp that loads no MIBs and no configuration of this host.
