@@ -161,6 +161,17 @@ impl FileFacts {
     }
 }
 
+/// Whether some process has a file open for writing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Writers {
+    /// No process has.
+    Nobody,
+    /// Some process has.
+    Somebody,
+    /// The kernel does not say.
+    Unknown,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

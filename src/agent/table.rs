@@ -102,29 +102,34 @@ pub struct Tree {
     branches: Vec<Branch>,
 }
 
+fn too_long(root: &Oid) -> String {
+    format!("{root} has more than {ROOT_SUB_IDS_MAX} sub-identifiers")
+}
+
 impl Tree {
     /// The tree under two roots; an error says which of them can't be.
     pub fn new(base: Oid, table: Oid) -> Result<Tree, String> {
         for root in [&base, &table] {
             if root.ids().len() > ROOT_SUB_IDS_MAX {
-                return Err(format!("{root} has more than {ROOT_SUB_IDS_MAX} sub-identifiers"));
+                return Err(too_long(root));
             }
         }
         if base.ids().starts_with(table.ids()) || table.ids().starts_with(base.ids()) {
             return Err(format!("{base} and {table} overlap"));
         }
-        let below = |ids: &[u32]| table.child(ids).expect("a root leaves room for its columns");
-        let mut branches: Vec<Branch> = [
-            (below(&[1, 1]), Leaf::Hosts),
-            (below(&[1, 2]), Leaf::HostsNotOk),
-            (below(&[1, 3]), Leaf::DirectoryText),
-            (below(&[1, 4, 1, 3]), Leaf::HostText),
-            (below(&[1, 4, 1, 4]), Leaf::HostState),
-            (below(&[1, 4, 1, 5]), Leaf::HostAge),
-        ]
-        .into_iter()
-        .map(|(prefix, leaf)| Branch { root: table.clone(), prefix, leaf })
-        .collect();
+        let columns: [(&[u32], Leaf); 6] = [
+            (&[1, 1], Leaf::Hosts),
+            (&[1, 2], Leaf::HostsNotOk),
+            (&[1, 3], Leaf::DirectoryText),
+            (&[1, 4, 1, 3], Leaf::HostText),
+            (&[1, 4, 1, 4], Leaf::HostState),
+            (&[1, 4, 1, 5], Leaf::HostAge),
+        ];
+        let mut branches = Vec::new();
+        for (ids, leaf) in columns {
+            let prefix = table.child(ids).ok_or_else(|| too_long(&table))?;
+            branches.push(Branch { root: table.clone(), prefix, leaf });
+        }
         let (root, prefix) = (base.clone(), base.clone());
         branches.push(Branch { root, prefix, leaf: Leaf::CompatibleText });
         branches.sort_by(|a, b| a.prefix.cmp(&b.prefix));

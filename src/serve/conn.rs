@@ -14,10 +14,11 @@ use super::tail::{Place, View};
 use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
 use crate::pos::Offset;
+use crate::pos::Writers;
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
 use crate::sys::clock;
-use crate::sys::logs::{DiskLogs, Logs, Writers};
+use crate::sys::logs::{DiskLogs, Logs};
 
 /// File bytes written for one connection before the next has its turn.
 const TURN_BYTES: usize = 1 << 20;

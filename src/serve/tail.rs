@@ -16,7 +16,7 @@
 use std::time::{Duration, Instant};
 
 use crate::pos::Offset;
-use crate::sys::logs::Writers;
+use crate::pos::Writers;
 
 /// A generation that is being followed, as far as it was sent.
 #[derive(Debug)]

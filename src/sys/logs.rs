@@ -7,9 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-pub use super::linux::lease::Writers;
 use super::linux::{beneath, identity, lease};
-use crate::pos::FileFacts;
+use crate::pos::{FileFacts, Writers};
 
 /// Files as a responder sees them. There is no call that changes anything.
 pub trait Logs {

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::pos::Inode;
+use crate::pos::Writers;
 use crate::proto::status::Verdict;
 use crate::serve::tail::Place;
-use crate::sys::logs::Writers;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TIMES: Times =

@@ -3,16 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-/// What a lease told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Writers {
-    /// No process has the file open for writing.
-    Nobody,
-    /// Some process has.
-    Somebody,
-    /// The kernel does not say: neither owner nor `CAP_LEASE`, or a file system without leases.
-    Unknown,
-}
+use crate::pos::Writers;
 
 /// Asks by taking a read lease and giving it back at once: the kernel grants `F_RDLCK` on a
 /// descriptor that is open for reading only if nobody has the file open for writing (fcntl(2),
