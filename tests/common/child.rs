@@ -1,0 +1,253 @@
+//! The real programs as children that end with their test, and a pair of directories for them.
+
+#![allow(dead_code)] // Every file of tests takes what it needs.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::original::{Line, masked};
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// Waits until `is` holds; after [`PATIENCE`] the test fails and says what `seen` sees.
+pub fn wait_until(what: &str, is: impl Fn() -> bool, seen: impl Fn() -> String) {
+    let until = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < until, "waited in vain until {what}; there is: {}", seen());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One of our programs. Dropping it kills it.
+pub struct Program {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Program {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::default();
+        collect(child.stdout.take().unwrap(), &lines);
+        collect(child.stderr.take().unwrap(), &lines);
+        Program { child, lines }
+    }
+
+    /// Everything it has said so far, line by line.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// How many lines end with `sentence`.
+    pub fn count(&self, sentence: &str) -> usize {
+        self.lines().iter().filter(|line| line.ends_with(sentence)).count()
+    }
+
+    /// Waits until a line ends with `sentence`.
+    pub fn wait_told(&self, sentence: &str) {
+        let told = || self.count(sentence) > 0;
+        wait_until(&format!("it tells {sentence:?}"), told, || self.lines().join("\n"));
+    }
+
+    /// Asks it to end, as its supervisor does, and waits until it has.
+    pub fn stop(mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{}", self.lines().join("\n"));
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
+    let lines = Arc::clone(lines);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    });
+}
+
+/// One log on its host and everything that is kept of it in the centre, and what was ever written to
+/// it: the content of its generations, in their order.
+pub struct Mirror {
+    dir: tempfile::TempDir,
+    /// The log.
+    pub log: PathBuf,
+    /// Its copy.
+    pub copy: PathBuf,
+    /// The pointer file.
+    pub pointer: PathBuf,
+    /// What the copy and its archives have to hold in the end.
+    pub generations: Vec<Vec<u8>>,
+}
+
+impl Mirror {
+    /// A log with this content.
+    pub fn of(content: &[u8]) -> Mirror {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["host", "centre", "snmp"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let at = |name: &str| dir.path().join(name);
+        let (log, copy) = (at("host/app.log"), at("centre/app.log"));
+        let pointer = at("centre/app.log.pointer");
+        fs::write(&log, content).unwrap();
+        Mirror { log, copy, pointer, dir, generations: vec![content.to_vec()] }
+    }
+
+    /// The daemon writes on.
+    pub fn append(&mut self, content: &[u8]) {
+        let mut log = OpenOptions::new().append(true).open(&self.log).unwrap();
+        log.write_all(content).unwrap();
+        self.generations.last_mut().unwrap().extend_from_slice(content);
+    }
+
+    /// The log is renamed, as those before it, and a new one begins.
+    pub fn rotate(&mut self, content: &[u8]) {
+        let numbered = |number: usize| match number {
+            0 => self.log.clone(),
+            _ => with_suffix(&self.log, &number.to_string()),
+        };
+        let there = (0..).take_while(|&number| numbered(number).exists()).count();
+        for number in (0..there).rev() {
+            fs::rename(numbered(number), numbered(number + 1)).unwrap();
+        }
+        self.begin(content);
+    }
+
+    /// A log that has no name yet begins.
+    pub fn begin(&mut self, content: &[u8]) {
+        // Content and name appear at once: a test wants no generation seen half written.
+        let hidden = self.log.with_file_name("hidden");
+        fs::write(&hidden, content).unwrap();
+        fs::rename(&hidden, &self.log).unwrap();
+        self.generations.push(content.to_vec());
+    }
+
+    /// The log is emptied in place, and goes on from its beginning.
+    pub fn truncate(&mut self, content: &[u8]) {
+        let mut log = File::create(&self.log).unwrap();
+        log.write_all(content).unwrap();
+        self.generations.push(content.to_vec());
+    }
+
+    /// The log's inode number.
+    pub fn inode(&self) -> u64 {
+        fs::metadata(&self.log).unwrap().ino()
+    }
+
+    /// The first word of the pointer file.
+    pub fn pointer_word(&self) -> String {
+        let text = fs::read_to_string(&self.pointer).unwrap_or_default();
+        text.split_ascii_whitespace().next().unwrap_or_default().to_owned()
+    }
+
+    /// The archives that are not empty, the oldest first, and the copy.
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        let mut archives = Vec::new();
+        for entry in fs::read_dir(self.copy.parent().unwrap()).unwrap() {
+            let path = entry.unwrap().path();
+            let stamp = path.as_os_str().as_encoded_bytes();
+            let stamp =
+                stamp.strip_prefix(with_suffix(&self.copy, "").as_os_str().as_encoded_bytes());
+            // Names may go while they are looked at; then this is looked at again.
+            let Some(metadata) = fs::metadata(&path).ok().filter(|metadata| metadata.len() > 0)
+            else {
+                continue;
+            };
+            if stamp.is_some_and(|stamp| stamp.first().is_some_and(u8::is_ascii_digit)) {
+                archives.push((metadata.mtime(), metadata.mtime_nsec(), path));
+            }
+        }
+        archives.sort();
+        let mut kept: Vec<Vec<u8>> =
+            archives.iter().map(|(_, _, path)| fs::read(path).unwrap_or_default()).collect();
+        kept.push(fs::read(&self.copy).unwrap_or_default());
+        kept
+    }
+
+    /// Waits until every generation is kept in a file of its own, all of it and nothing else.
+    pub fn wait_exact(&self, told: impl Fn() -> String) {
+        let wanted: Vec<Vec<u8>> = self.generations.iter().map(|content| masked(content)).collect();
+        wait_until(
+            &format!("what is kept is {}", sketch(&wanted)),
+            || self.kept() == wanted,
+            || format!("{}\n{}", sketch(&self.kept()), told()),
+        );
+    }
+
+    /// Waits until `fetcher` has kept all of it.
+    pub fn wait_exact_by(&self, fetcher: &Program) {
+        self.wait_exact(|| fetcher.lines().join("\n"));
+    }
+
+    /// The line that both fetchers have for it in their configuration.
+    pub fn line(&self, address: SocketAddr) -> Line {
+        let (remote, local) = (self.log.clone(), self.copy.clone());
+        Line { address, remote, local, pointer: self.pointer.clone() }
+    }
+
+    /// Starts our fetcher.
+    pub fn fetch_logs(&self, address: SocketAddr) -> Program {
+        let Line { address, remote, local, pointer } = self.line(address);
+        let conf = self.dir.path().join("fetch_logs.conf");
+        let paths = [remote, local, pointer].map(|path| path.display().to_string()).join(" ");
+        fs::write(&conf, format!("{} {} {paths}\n", address.ip(), address.port())).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
+        command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
+        Program::start(command.arg(self.dir.path().join("snmp")).arg(conf))
+    }
+
+    /// Starts our responder at `address`, and gives where it listens.
+    pub fn serve_logs(&self, address: SocketAddr) -> (Program, SocketAddr) {
+        let conf = self.dir.path().join("serve_logs.conf");
+        let log = self.log.display();
+        let text = format!(
+            "listen {address}\nallow 127.0.0.0/8\nfile {log} {log}.*[0-9]*\n\
+             heartbeat 1s\ncheck 100ms\nlinger 300ms\n"
+        );
+        fs::write(&conf, text).unwrap();
+        let program = Program::start(Command::new(env!("CARGO_BIN_EXE_serve_logs")).arg(conf));
+        let listening = || {
+            let lines = program.lines();
+            lines.iter().find_map(|line| line.strip_prefix("listening on ")?.parse().ok())
+        };
+        wait_until("it listens", || listening().is_some(), || program.lines().join("\n"));
+        let address = listening().unwrap();
+        (program, address)
+    }
+}
+
+/// `path` and a dot and `suffix`.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Lengths and beginnings, for a failed test.
+fn sketch(parts: &[Vec<u8>]) -> String {
+    let sketch = |part: &Vec<u8>| {
+        let (head, tail) = (&part[..part.len().min(40)], &part[part.len().saturating_sub(40)..]);
+        format!("{} bytes \"{}\"..\"{}\"", part.len(), head.escape_ascii(), tail.escape_ascii())
+    };
+    format!("[{}]", parts.iter().map(sketch).collect::<Vec<_>>().join(", "))
+}
