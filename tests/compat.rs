@@ -242,6 +242,19 @@ fn a_longer_log_under_a_reused_number_is_noticed_when_the_responder_comes_back()
 }
 
 #[test]
+fn a_longer_log_under_a_reused_number_is_noticed_after_an_orderly_end() {
+    let mut mirror = Mirror::of(&lines("old", 1000));
+    let responder = original_of(&mirror);
+    responder.lie(&mirror.log, 77);
+    let fetcher = mirror.fetch_logs(responder.address);
+    mirror.wait_exact_by(&fetcher);
+    replace_by_longer(&mut mirror);
+    responder.hang_up();
+    mirror.wait_exact_by(&fetcher);
+    fetcher.wait_told(&format!("lost 77:{}", mirror.generations[0].len()));
+}
+
+#[test]
 fn a_longer_log_under_a_reused_number_is_noticed_by_a_fetcher_that_starts() {
     let mut mirror = Mirror::of(&lines("old", 1000));
     let responder = original_of(&mirror);

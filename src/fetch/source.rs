@@ -16,7 +16,9 @@
 //! from what was written. Both less [`OVERLAP`] bytes that the copy has already, which are compared as
 //! they come; so a file that is not the one we were reading is noticed even where the inode number is
 //! the same. Only after an orderly end, when the connection had just shown that both agree, the exact
-//! end is asked for: that is how a responder is told that its generation is complete here.
+//! end is asked for: that is how a responder is told that its generation is complete here. Where it
+//! answers that the generation goes on all the same, that may be another file under the same number,
+//! of which nothing was compared: we ask once more, with the overlap.
 //!
 //! Not here: sockets, files, clocks, sentences. `handle_*` takes a fact, [`Source::poll_output`] says
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
@@ -322,6 +324,11 @@ impl Source {
             (Some(inode), true, _) if same => self.rotate_lost(inode, status.inode),
             // It was away for a while: now the old question will be answered.
             (Some(_), true, _) => self.reconnect(now),
+            // It goes on after all, or another file has its number: nothing would be compared.
+            (Some(_), false, Verdict::Found) if same && self.in_step && from > 0 => {
+                self.in_step = false;
+                self.reconnect(now);
+            }
             (Some(_), false, Verdict::Found) if same => {
                 self.place.at = from;
                 self.follow(now);
