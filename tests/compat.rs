@@ -269,6 +269,21 @@ fn a_longer_log_under_a_reused_number_is_noticed_by_a_fetcher_that_starts() {
 }
 
 #[test]
+fn a_log_that_lost_its_end_and_is_then_rotated_does_not_hold_the_next_one_up() {
+    let mut mirror = Mirror::of(&lines("old", 1000));
+    let responder = original_of(&mirror);
+    let fetcher = mirror.fetch_logs(responder.address);
+    mirror.wait_exact_by(&fetcher);
+    // As after a power loss of its host. What the copy has more stays in its archive.
+    let log = fs::OpenOptions::new().write(true).open(&mirror.log).unwrap();
+    log.set_len(mirror.generations[0].len() as u64 - 100).unwrap();
+    fetcher.wait_told("ERR init read: connection closed");
+    mirror.rotate(&lines("next", 1000));
+    mirror.wait_exact_by(&fetcher);
+    fetcher.wait_told(&format!("rotated to {}", mirror.inode()));
+}
+
+#[test]
 fn a_log_that_is_missing_for_a_while_goes_on_where_it_was() {
     let mut mirror = Mirror::of(&lines("before", 1000));
     let responder = original_of(&mirror);

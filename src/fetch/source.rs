@@ -15,10 +15,11 @@
 //! Where we ask from. After a start: from what the pointer calls durable. Within a process's life:
 //! from what was written. Both less [`OVERLAP`] bytes that the copy has already, which are compared as
 //! they come; so a file that is not the one we were reading is noticed even where the inode number is
-//! the same. Only after an orderly end, when the connection had just shown that both agree, the exact
-//! end is asked for: that is how a responder is told that its generation is complete here. Where it
-//! answers that the generation goes on all the same, that may be another file under the same number,
-//! of which nothing was compared: we ask once more, with the overlap.
+//! the same. Only after an orderly end, when the connection had just shown that both agree, exactly
+//! what follows is asked for: that is how a responder is told that its generation is complete here,
+//! even where our copy is the longer one since the source lost its end. Where it answers that the
+//! generation goes on all the same, that may be another file under the same number, of which nothing
+//! was compared: we ask once more, with the overlap.
 //!
 //! Not here: sockets, files, clocks, sentences. `handle_*` takes a fact, [`Source::poll_output`] says
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
@@ -144,7 +145,7 @@ pub struct Source {
     job: Option<Job>,
     next_job: Option<Job>,
     reopen_wanted: bool,
-    /// The last connection ended in order with both ends agreeing.
+    /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
     /// This connection brought a byte or a generation.
     progressed: bool,
@@ -297,8 +298,8 @@ impl Source {
     fn ask_from(&self) -> Offset {
         match self.place.trust {
             Trust::Nothing => 0,
+            Trust::Durable { .. } | Trust::Whole if self.in_step => self.place.at,
             Trust::Durable { .. } => self.place.durable.saturating_sub(OVERLAP),
-            Trust::Whole if self.in_step => self.place.size,
             Trust::Whole => self.place.size.saturating_sub(OVERLAP),
         }
     }
@@ -484,7 +485,7 @@ impl Source {
             self.give_up(now, Fault::Read("connection closed".to_owned()));
             return;
         }
-        self.in_step = self.place.verified();
+        self.in_step = self.place.trust != Trust::Nothing;
         self.reconnect(now);
     }
 
