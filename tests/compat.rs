@@ -269,6 +269,36 @@ fn a_longer_log_under_a_reused_number_is_noticed_by_a_fetcher_that_starts() {
 }
 
 #[test]
+fn a_longer_log_under_a_reused_number_is_noticed_behind_a_fetcher_that_was_killed() {
+    let mut mirror = Mirror::of(&lines("old", 1000));
+    let responder = original_of(&mirror);
+    responder.lie(&mirror.log, 77);
+    let fetcher = mirror.fetch_logs(responder.address);
+    mirror.wait_exact_by(&fetcher);
+    drop(fetcher);
+    replace_by_longer(&mut mirror);
+    let fetcher = mirror.fetch_logs(responder.address);
+    mirror.wait_exact_by(&fetcher);
+    fetcher.wait_told(&format!("lost 77:{}", mirror.generations[0].len()));
+}
+
+#[test]
+fn a_log_truncated_behind_a_fetcher_that_was_killed_is_told_as_lost() {
+    for new in [&lines("new", 10)[..], b""] {
+        let mut mirror = Mirror::of(&lines("old", 1000));
+        let responder = original_of(&mirror);
+        let fetcher = mirror.fetch_logs(responder.address);
+        mirror.wait_exact_by(&fetcher);
+        drop(fetcher);
+        mirror.truncate(new);
+        let fetcher = mirror.fetch_logs(responder.address);
+        mirror.append(&lines("later", 1000));
+        mirror.wait_exact_by(&fetcher);
+        fetcher.wait_told(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
+    }
+}
+
+#[test]
 fn a_log_that_lost_its_end_and_is_then_rotated_does_not_hold_the_next_one_up() {
     let mut mirror = Mirror::of(&lines("old", 1000));
     let responder = original_of(&mirror);

@@ -409,12 +409,11 @@ impl Source {
     fn handle_difference(&mut self) {
         self.outputs.push_back(Output::Close);
         self.in_step = false;
-        let at = self.place.at;
+        if let Some(cut) = self.damaged_end() {
+            self.hold_apart(Job::Cut(cut));
+            return;
+        }
         match self.place.trust {
-            // What was not known to be durable is not right: back to what is.
-            Trust::Durable { same_boot } if at >= self.place.durable => {
-                self.hold_apart(Job::Cut(Cut { at, keep: same_boot }));
-            }
             // Not a copy of this generation: it is kept, and the generation fetched from its start.
             Trust::Nothing => self.set_aside(None),
             // Not the file that we were reading.
@@ -433,18 +432,30 @@ impl Source {
         self.hold_apart(Job::Rotate { next: None, cut });
     }
 
+    /// The end of the copy that is not as the source has it, if that is for our own disk to answer
+    /// for: it was not known to be durable, and all before it agreed. Where there is nothing before
+    /// it and the machine ran on, it is the source that has another file.
+    fn damaged_end(&self) -> Option<Cut> {
+        let Place { at, durable, trust, .. } = self.place;
+        match trust {
+            Trust::Durable { same_boot } if at >= durable && (durable > 0 || !same_boot) => {
+                Some(Cut { at, keep: same_boot })
+            }
+            Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,
+        }
+    }
+
     /// A heartbeat: the source ends where we are. Says whether that ended the connection.
     fn handle_end_reached(&mut self) -> bool {
         if self.place.verified() {
             return false;
         }
-        let at = self.place.at;
+        if let Some(cut) = self.damaged_end() {
+            self.outputs.push_back(Output::Close);
+            self.hold_apart(Job::Cut(cut));
+            return true;
+        }
         match self.place.trust {
-            Trust::Durable { same_boot } if at >= self.place.durable => {
-                self.outputs.push_back(Output::Close);
-                self.hold_apart(Job::Cut(Cut { at, keep: same_boot }));
-                true
-            }
             Trust::Nothing => {
                 self.outputs.push_back(Output::Close);
                 self.set_aside(None);
