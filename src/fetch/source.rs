@@ -45,6 +45,11 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// A request answered by nothing but a close, so often in a row, makes us ask what is there now.
 const REFUSALS_MAX: u32 = 3;
 
+/// So often in a row what is there now must have been told, and what we have been refused in between,
+/// before the rest of it is given up. Fewer prove nothing: a forwarder whose responder is away for a
+/// while accepts and closes as well.
+const CONTRADICTIONS_MAX: u32 = 3;
+
 /// The operator's time limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
@@ -153,6 +158,8 @@ pub struct Source {
     idle_ends: u32,
     /// Requests in a row that were answered by a close.
     refusals: u32,
+    /// How often since our generation was last answered for it was told what is there now.
+    contradictions: u32,
     checkpoint_at: Option<Instant>,
     outputs: VecDeque<Output>,
 }
@@ -174,6 +181,7 @@ impl Source {
             progressed: false,
             idle_ends: 0,
             refusals: 0,
+            contradictions: 0,
             checkpoint_at: None,
             outputs: VecDeque::new(),
         };
@@ -315,19 +323,26 @@ impl Source {
     pub fn handle_status(&mut self, now: Instant, status: Status) {
         let State::Asking { from, anew, .. } = self.state else { return };
         self.refusals = 0;
+        self.contradictions = if anew { self.contradictions + 1 } else { 0 };
         let same = self.generation == Some(status.inode);
         match (self.generation, anew, status.verdict) {
             (None, _, _) => {
                 self.place.at = 0;
                 self.hold(Job::Begin(status.inode));
             }
-            // It is there, and what we asked for was refused: it has become shorter.
-            (Some(inode), true, _) if same => self.rotate_lost(inode, status.inode),
-            // It was away for a while: now the old question will be answered.
-            (Some(_), true, _) => self.reconnect(now),
             // It goes on after all, or another file has its number: nothing would be compared.
             (Some(_), false, Verdict::Found) if same && self.in_step && from > 0 => {
                 self.in_step = false;
+                self.reconnect(now);
+            }
+            // It answers, and has not what we asked for: that has become shorter.
+            (Some(inode), true, _) if self.contradictions >= CONTRADICTIONS_MAX => {
+                self.contradictions = 0;
+                self.rotate_lost(inode, status.inode);
+            }
+            // If it was away for a while, now the old question will be answered.
+            (Some(_), true, _) => {
+                self.refusals = REFUSALS_MAX - 1;
                 self.reconnect(now);
             }
             (Some(_), false, Verdict::Found) if same => {
