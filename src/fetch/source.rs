@@ -305,8 +305,8 @@ impl Source {
     /// The first byte of the copy that is asked for (again).
     fn ask_from(&self) -> Offset {
         match self.place.trust {
+            _ if self.in_step => self.place.at,
             Trust::Nothing => 0,
-            Trust::Durable { .. } | Trust::Whole if self.in_step => self.place.at,
             Trust::Durable { .. } => self.place.durable.saturating_sub(OVERLAP),
             Trust::Whole => self.place.size.saturating_sub(OVERLAP),
         }
@@ -373,10 +373,13 @@ impl Source {
     }
 
     /// The end of the copy that can't be compared any more. Bytes did arrive as long as the machine
-    /// ran on; after a power loss they may be anything.
+    /// ran on; after a power loss they may be anything, and so may what is behind the part of a found
+    /// copy that did agree.
     fn unverified_tail(&self) -> Option<Cut> {
-        match self.place.trust {
-            Trust::Durable { same_boot: false } => Some(Cut { at: self.place.durable, keep: true }),
+        let Place { at, durable, trust, .. } = self.place;
+        match trust {
+            Trust::Durable { same_boot: false } => Some(Cut { at: durable.max(at), keep: true }),
+            Trust::Nothing if self.in_step && at > 0 => Some(Cut { at, keep: true }),
             Trust::Durable { same_boot: true } | Trust::Whole | Trust::Nothing => None,
         }
     }
@@ -511,7 +514,7 @@ impl Source {
             self.give_up(now, Fault::Read("connection closed".to_owned()));
             return;
         }
-        self.in_step = self.place.trust != Trust::Nothing;
+        self.in_step = true;
         self.reconnect(now);
     }
 
