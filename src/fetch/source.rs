@@ -432,7 +432,7 @@ impl Source {
             return;
         }
         match self.place.trust {
-            // Not a copy of this generation: it is kept, and the generation fetched from its start.
+            // Not a copy of this generation.
             Trust::Nothing => self.set_aside(None),
             // Not the file that we were reading.
             Trust::Durable { .. } | Trust::Whole => {
@@ -444,10 +444,11 @@ impl Source {
         }
     }
 
-    /// The copy is kept under another name, and the source asked for anew.
+    /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
+    /// there now, which would skip the generations between.
     fn set_aside(&mut self, cut: Option<Cut>) {
         self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next: None, cut });
+        self.hold_apart(Job::Rotate { next: self.generation, cut });
     }
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
