@@ -43,6 +43,15 @@ pub enum Trust {
 }
 
 impl Place {
+    /// Bytes at the front that are known to be right, durable or not.
+    pub fn right(&self) -> Offset {
+        match self.trust {
+            Trust::Whole => self.size,
+            Trust::Durable { .. } => self.at.max(self.durable),
+            Trust::Nothing => 0,
+        }
+    }
+
     /// Everything that the copy has agrees with the source.
     pub fn verified(&self) -> bool {
         self.at == self.size

@@ -240,7 +240,7 @@ impl Source {
 
     /// Whether bytes are in the copy that the pointer does not know of yet.
     pub fn dirty(&self) -> bool {
-        self.place.at > self.place.durable && self.place.trust != Trust::Nothing
+        self.place.right() > self.place.durable
     }
 
     fn set(&mut self, state: State) {

@@ -315,8 +315,8 @@ impl<F: Fs> Store<F> {
         Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
     }
 
-    /// Makes what the copy has up to `place.at` durable, and says so in the pointer. Not for a copy
-    /// that is being adopted: nothing of it counts before all of it was compared.
+    /// Makes what is right in the copy durable, and says so in the pointer. Not for a copy that is
+    /// being adopted: nothing of it counts before all of it was compared.
     pub fn checkpoint(
         &self,
         copy: &OpenCopy<F>,
@@ -328,7 +328,7 @@ impl<F: Fs> Store<F> {
             return Err(StoreFault::Changed(self.copy.clone()));
         }
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
-        let durable = place.at.max(place.durable);
+        let durable = place.right();
         self.point(generation, &Place { durable, ..*place }, copy.id, State::Active)?;
         Ok(durable)
     }
