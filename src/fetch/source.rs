@@ -418,7 +418,7 @@ impl Source {
         self.set(State::Following { since, until: now + self.timing.idle_timeout });
         self.backoff.succeed();
         self.outputs.push_back(Output::Succeed);
-        if self.reopen_wanted && self.place.verified() && self.job.is_none() {
+        if self.reopen_wanted {
             self.handle_reopen();
         }
     }
