@@ -256,12 +256,13 @@ impl<F: Fs> Store<F> {
         Ok(Standing { copy: Some(copy), generation: pointer.inode, place, events })
     }
 
-    /// A file in the copy's directory whose name begins with the copy's and that is `id`.
+    /// Another name in the copy's directory that begins with the copy's and is the file `id`.
     fn find_moved(&self, id: &FileId) -> Done<Option<PathBuf>> {
         let dir = dir_of(&self.copy);
         let name = self.copy.file_name().unwrap_or_default().as_encoded_bytes();
         for entry in self.fs.names(dir).doing("list directory", dir)? {
-            if !entry.as_encoded_bytes().starts_with(name) {
+            let entry_name = entry.as_encoded_bytes();
+            if entry_name == name || !entry_name.starts_with(name) {
                 continue;
             }
             let path = dir.join(&entry);
