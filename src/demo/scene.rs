@@ -10,7 +10,7 @@ use super::logs::rotated_path;
 use crate::config::{emit_word, parse_fetch, parse_serve};
 use crate::evloop::stopper::Stopper;
 use crate::fetch::fetcher::{Fetcher, Settings};
-use crate::fetch::source::Timing;
+use crate::fetch::terms::Timing;
 use crate::serve::Responder;
 use crate::status::output::Output;
 

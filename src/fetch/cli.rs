@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::fetcher::{Fetcher, Settings};
-use super::source::Timing;
+use super::terms::Timing;
 use crate::config::{FetchConfig, parse_duration, parse_fetch};
 use crate::status::output::Output;
 use crate::sys::limits;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::jobs::{Stored, Task};
-use super::source::{Job, Source, Timing};
+use super::source::Source;
 use super::store::{Locks, OpenCopy, Store};
+use super::terms::{Job, Timing};
 use crate::config::{Host, SourceConfig};
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;

@@ -16,7 +16,7 @@ use super::conn::{Conn, Heard};
 use super::copy::{Took, take};
 use super::entry::Entry;
 use super::jobs::{Jobs, Report};
-use super::source::{End, Job, Output, Timing, Wants};
+use super::terms::{End, Job, Output, Timing, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use mio::Waker;
 
 use super::copy::Place;
-use super::source::Job;
 use super::store::{Locks, OpenCopy, Standing, Store, StoreFault};
+use super::terms::Job;
 use super::workers::Workers;
 use crate::evloop::slots::Slot;
 use crate::pos::{Inode, Offset};
@@ -161,26 +161,26 @@ impl Jobs {
 
 fn perform(task: Task) -> Result<Stored, StoreFault> {
     let Task { job, store, locked, copy, generation, place, .. } = task;
-    let standing = match (job, &copy) {
-        (Job::Recover, _) => {
+    let standing = match (job, &copy, generation) {
+        (Job::Recover, ..) => {
             let locks = if locked { None } else { Some(store.lock()?) };
             return Ok(Stored::Standing(store.recover()?, locks));
         }
-        (Job::Begin(inode), _) => store.begin(copy, inode, place)?,
-        (Job::Rotate { next, cut }, Some(copy)) => {
+        (Job::Begin(inode), ..) => store.begin(copy, inode, place)?,
+        (Job::Rotate { next, cut }, Some(copy), Some(inode)) => {
             let stamp = clock::wall().format(STAMP).to_string();
-            store.rotate(copy, generation, &place, cut, next, &stamp)?
+            store.rotate(copy, inode, &place, cut, next, &stamp)?
         }
-        (Job::Cut(cut), Some(copy)) => store.cut(copy, generation, &place, cut)?,
-        (Job::Reopen, Some(copy)) => match store.reopen(copy, generation, &place)? {
+        (Job::Cut(cut), Some(copy), Some(inode)) => store.cut(copy, inode, &place, cut)?,
+        (Job::Reopen, Some(copy), Some(inode)) => match store.reopen(copy, inode, &place)? {
             Some(standing) => standing,
             None => return Ok(Stored::NotReopened),
         },
-        (Job::Checkpoint, Some(copy)) => {
-            return Ok(Stored::Checkpointed(store.checkpoint(copy, generation, &place)?));
+        (Job::Checkpoint, Some(copy), Some(inode)) => {
+            return Ok(Stored::Checkpointed(store.checkpoint(copy, inode, &place)?));
         }
-        // Only `Begin` comes before there is a copy.
-        (Job::Rotate { .. } | Job::Cut(_) | Job::Reopen | Job::Checkpoint, None) => {
+        // A core that has no copy or no generation yet asks for none of these.
+        (Job::Rotate { .. } | Job::Cut(_) | Job::Reopen | Job::Checkpoint, ..) => {
             return Ok(Stored::NotReopened);
         }
     };

@@ -3,7 +3,7 @@
 //! What it keeps for a source is an exact copy, the archives that the copy became when its generation
 //! ended, and a pointer that says how much of it is on disk. Deciding and acting are apart:
 //!
-//! * [`source`] the life of one source; pure: facts in, outputs out
+//! * [`source`] the life of one source; pure: facts in, outputs out; [`terms`] the words for both
 //! * [`copy`](mod@copy) where bytes that arrive go, and how they are compared
 //! * [`store`] the crash-safe sequences, in file system calls that can each be the last
 //! * [`pointer`] the pointer file
@@ -22,4 +22,5 @@ pub mod jobs;
 pub mod pointer;
 pub mod source;
 pub mod store;
+pub mod terms;
 pub mod workers;

@@ -20,8 +20,8 @@ use crate::sys::fs::{Fs, dir_of};
 /// What is known of a source when everything in memory is gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pointer {
-    /// The generation that the copy holds; `None` (written 0) if it is to be asked for anew.
-    pub inode: Option<Inode>,
+    /// The generation that the copy holds.
+    pub inode: Inode,
     /// Where in the generation the copy's first byte belongs: not 0 after a local rotation of the
     /// copy in the middle of a generation.
     pub base: Offset,
@@ -47,8 +47,8 @@ pub enum State {
     Rotating {
         /// What the archive's name adds to the copy's.
         suffix: String,
-        /// The generation after this one; `None` if it is to be asked for anew.
-        next: Option<Inode>,
+        /// The generation after this one.
+        next: Inode,
     },
 }
 
@@ -66,20 +66,11 @@ pub const POINTER_BYTES_MAX: usize = 4096;
 
 const VERSION: &str = "1";
 
-/// The number on disk for a generation that may be unknown.
-fn number(inode: Option<Inode>) -> Inode {
-    inode.unwrap_or(Inode::new(0))
-}
-
-fn known(inode: Inode) -> Option<Inode> {
-    (inode.number() != 0).then_some(inode)
-}
-
 /// Writes the line.
 pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
     let mut line = format!(
         "{} {} v={VERSION} base={} copy={} boot={}",
-        number(pointer.inode),
+        pointer.inode,
         pointer.base + pointer.durable,
         pointer.base,
         pointer.copy,
@@ -89,7 +80,7 @@ pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
         State::Active => line.push_str(" state=active"),
         State::Adopting => line.push_str(" state=adopting"),
         State::Rotating { suffix, next } => {
-            line.push_str(&format!(" state=rotating suffix={suffix} next={}", number(*next)));
+            line.push_str(&format!(" state=rotating suffix={suffix} next={next}"));
         }
     }
     let checksum = crc32fast::hash(line.as_bytes());
@@ -134,12 +125,12 @@ fn parse_checked(line: &str) -> Option<Held> {
         "adopting" => State::Adopting,
         "rotating" => State::Rotating {
             suffix: field("suffix").filter(|s| !s.is_empty() && !s.contains('/'))?.to_owned(),
-            next: known(Inode::parse(field("next")?.as_bytes())?),
+            next: Inode::parse(field("next")?.as_bytes())?,
         },
         _ => return None,
     };
     Some(Held::Pointer(Pointer {
-        inode: known(inode),
+        inode,
         base,
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
@@ -234,7 +225,7 @@ mod tests {
 
     fn example(state: State) -> Pointer {
         Pointer {
-            inode: Inode::parse(b"01835021"),
+            inode: Inode::new(1835021).renamed(),
             base: 100,
             durable: 40860,
             copy: FileId {
@@ -256,10 +247,9 @@ mod tests {
     #[test]
     fn every_pointer_is_read_back_as_it_was_written() {
         let rotating =
-            State::Rotating { suffix: "20261120132249.1".to_owned(), next: Some(Inode::new(7)) };
-        let anew = State::Rotating { suffix: "20261120132249".to_owned(), next: None };
-        for state in [State::Active, State::Adopting, rotating, anew] {
-            for inode in [Inode::parse(b"7"), None] {
+            State::Rotating { suffix: "20261120132249.1".to_owned(), next: Inode::new(7) };
+        for state in [State::Active, State::Adopting, rotating] {
+            for inode in [Inode::new(7), Inode::new(7).renamed()] {
                 let pointer = Pointer { inode, ..example(state.clone()) };
                 assert_eq!(parse_pointer(&emit_pointer(&pointer)), Ok(Held::Pointer(pointer)));
             }

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::copy::{Place, Took, Trust};
 use super::store::Cut;
+use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Inode, Offset, Position};
 use crate::proto::WireFault;
 use crate::proto::request::Request;
@@ -49,80 +50,6 @@ const REFUSALS_MAX: u32 = 3;
 /// before the rest of it is given up. Fewer prove nothing: a forwarder whose responder is away for a
 /// while accepts and closes as well.
 const CONTRADICTIONS_MAX: u32 = 3;
-
-/// The operator's time limits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timing {
-    /// First wait after a failure.
-    pub reconnect: Duration,
-    /// From looking up the name to being connected.
-    pub connect_timeout: Duration,
-    /// From being connected to the status line.
-    pub reply_timeout: Duration,
-    /// Without a byte, heartbeats included.
-    pub idle_timeout: Duration,
-}
-
-/// What the caller is to do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Output {
-    /// Begin to connect.
-    Connect,
-    /// Send this request.
-    Ask(Request),
-    /// Close the connection, if there is one.
-    Close,
-    /// Have this done by a worker.
-    Do(Job),
-    /// Tell the operator.
-    Tell(Event),
-    /// The source is in error.
-    Fail(Fault),
-    /// The source is well.
-    Succeed,
-}
-
-/// Work that waits for the disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Job {
-    /// Find out from the disk where we are.
-    Recover,
-    /// This generation is the first.
-    Begin(Inode),
-    /// The copy becomes an archive; `next` begins, or what is there when asked anew.
-    Rotate {
-        /// The generation that begins.
-        next: Option<Inode>,
-        /// What to cut off the copy before.
-        cut: Option<Cut>,
-    },
-    /// Cut the end of the copy off.
-    Cut(Cut),
-    /// See whether somebody renamed the copy.
-    Reopen,
-    /// Make what has arrived durable.
-    Checkpoint,
-}
-
-/// What may be read from the connection now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wants {
-    /// Nothing.
-    Nothing,
-    /// The status line.
-    Status,
-    /// Data.
-    Data,
-}
-
-/// How a connection ended.
-#[derive(Debug)]
-pub enum End {
-    /// The responder closed it.
-    Closed,
-    /// It broke; why.
-    Broken(String),
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -355,7 +282,7 @@ impl Source {
             }
             (Some(_), false, Verdict::Found) => {
                 let cut = self.unverified_tail();
-                self.hold(Job::Rotate { next: Some(status.inode), cut });
+                self.hold(Job::Rotate { next: status.inode, cut });
             }
             (Some(inode), false, Verdict::Lost) => self.rotate_lost(inode, status.inode),
         }
@@ -364,7 +291,7 @@ impl Source {
     fn rotate_lost(&mut self, inode: Inode, next: Inode) {
         self.tell_lost(inode);
         let cut = self.unverified_tail();
-        self.hold(Job::Rotate { next: Some(next), cut });
+        self.hold(Job::Rotate { next, cut });
     }
 
     fn tell_lost(&mut self, inode: Inode) {
@@ -425,6 +352,7 @@ impl Source {
 
     /// The copy has other bytes than the source at `place.at`.
     fn handle_difference(&mut self) {
+        let Some(inode) = self.generation else { return };
         self.outputs.push_back(Output::Close);
         self.in_step = false;
         if let Some(cut) = self.damaged_end() {
@@ -433,22 +361,20 @@ impl Source {
         }
         match self.place.trust {
             // Not a copy of this generation.
-            Trust::Nothing => self.set_aside(None),
+            Trust::Nothing => self.set_aside(inode, None),
             // Not the file that we were reading.
             Trust::Durable { .. } | Trust::Whole => {
-                if let Some(inode) = self.generation {
-                    self.tell_lost(inode);
-                }
-                self.set_aside(self.unverified_tail());
+                self.tell_lost(inode);
+                self.set_aside(inode, self.unverified_tail());
             }
         }
     }
 
     /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
     /// there now, which would skip the generations between.
-    fn set_aside(&mut self, cut: Option<Cut>) {
+    fn set_aside(&mut self, inode: Inode, cut: Option<Cut>) {
         self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next: self.generation, cut });
+        self.hold_apart(Job::Rotate { next: inode, cut });
     }
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
@@ -466,9 +392,7 @@ impl Source {
 
     /// A heartbeat: the source ends where we are. Says whether that ended the connection.
     fn handle_end_reached(&mut self) -> bool {
-        if self.place.verified() {
-            return false;
-        }
+        let Some(inode) = self.generation.filter(|_| !self.place.verified()) else { return false };
         if let Some(cut) = self.damaged_end() {
             self.outputs.push_back(Output::Close);
             self.hold_apart(Job::Cut(cut));
@@ -477,7 +401,7 @@ impl Source {
         match self.place.trust {
             Trust::Nothing => {
                 self.outputs.push_back(Output::Close);
-                self.set_aside(None);
+                self.set_aside(inode, None);
                 true
             }
             // The source has less than it had. Its next bytes will differ from ours, or be ours.

@@ -196,19 +196,17 @@ impl<F: Fs> Store<F> {
     /// fetchlogs 1.1 says which generation it is; how far, is what the copy has. It never synced the
     /// copy, so that is done first.
     fn recover_original(&self, inode: Inode) -> Done<Standing<F>> {
-        let inode = (inode.number() != 0).then_some(inode);
-        let (copy, size) = match self.open_copy()? {
-            Some(found) => found,
-            None if inode.is_none() => return self.recover_without_pointer(Vec::new()),
-            None => (self.create_copy()?, 0),
-        };
-        if inode.is_none() {
+        if inode.number() == 0 {
             return self.recover_without_pointer(Vec::new());
         }
+        let (copy, size) = match self.open_copy()? {
+            Some(found) => found,
+            None => (self.create_copy()?, 0),
+        };
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
         let place = Place { durable: size, size, at: size, ..Place::default() };
         self.point(inode, &place, copy.id, State::Active)?;
-        Ok(Standing { copy: Some(copy), generation: inode, place, events: Vec::new() })
+        Ok(Standing { copy: Some(copy), generation: Some(inode), place, events: Vec::new() })
     }
 
     fn recover_active(&self, pointer: &Pointer, adopting: bool) -> Done<Standing<F>> {
@@ -227,7 +225,7 @@ impl<F: Fs> Store<F> {
                 (false, false) => Trust::Durable { same_boot: *pointer.boot == *self.boot },
             };
             let place = Place { base: pointer.base, durable: pointer.durable, at: 0, size, trust };
-            let (generation, events) = (pointer.inode, Vec::new());
+            let (generation, events) = (Some(pointer.inode), Vec::new());
             return Ok(Standing { copy: Some(copy), generation, place, events });
         };
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
@@ -240,7 +238,7 @@ impl<F: Fs> Store<F> {
         let state = if size == 0 { State::Active } else { State::Adopting };
         self.point(pointer.inode, &place, copy.id, state)?;
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
-        Ok(Standing { copy: Some(copy), generation: pointer.inode, place, events })
+        Ok(Standing { copy: Some(copy), generation: Some(pointer.inode), place, events })
     }
 
     /// The copy is gone. If it was renamed, a new one goes on behind it; else it is fetched again.
@@ -253,7 +251,7 @@ impl<F: Fs> Store<F> {
         self.point(pointer.inode, &place, copy.id, State::Active)?;
         let why = "is missing".to_owned();
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
-        Ok(Standing { copy: Some(copy), generation: pointer.inode, place, events })
+        Ok(Standing { copy: Some(copy), generation: Some(pointer.inode), place, events })
     }
 
     /// Another name in the copy's directory that begins with the copy's and is the file `id`.
@@ -296,7 +294,7 @@ impl<F: Fs> Store<F> {
         let place = Place { base: pointer.base + kept, ..Place::default() };
         self.point(pointer.inode, &place, copy.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
-        Ok(Standing { copy: Some(copy), generation: pointer.inode, place, events })
+        Ok(Standing { copy: Some(copy), generation: Some(pointer.inode), place, events })
     }
 
     /// The first contact has named the generation: from here on the pointer says whose the copy is,
@@ -312,18 +310,13 @@ impl<F: Fs> Store<F> {
             None => self.create_copy()?,
         };
         let state = if place.trust == Trust::Nothing { State::Adopting } else { State::Active };
-        self.point(Some(generation), &place, copy.id, state)?;
+        self.point(generation, &place, copy.id, state)?;
         Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
     }
 
     /// Makes what is right in the copy durable, and says so in the pointer. Not for a copy that is
     /// being adopted: nothing of it counts before all of it was compared.
-    pub fn checkpoint(
-        &self,
-        copy: &OpenCopy<F>,
-        generation: Option<Inode>,
-        place: &Place,
-    ) -> Done<Offset> {
+    pub fn checkpoint(&self, copy: &OpenCopy<F>, generation: Inode, place: &Place) -> Done<Offset> {
         let size = self.fs.facts(&copy.file).doing("look at", &self.copy)?.size;
         if size < place.size {
             return Err(StoreFault::Changed(self.copy.clone()));
@@ -339,10 +332,10 @@ impl<F: Fs> Store<F> {
     pub fn rotate(
         &self,
         copy: &OpenCopy<F>,
-        generation: Option<Inode>,
+        generation: Inode,
         place: &Place,
         cut: Option<Cut>,
-        next: Option<Inode>,
+        next: Inode,
         stamp: &str,
     ) -> Done<Standing<F>> {
         let mut events = Vec::new();
@@ -366,17 +359,11 @@ impl<F: Fs> Store<F> {
     }
 
     /// R3 to R6, from wherever a crash left them.
-    fn finish_rotation(
-        &self,
-        pointer: &Pointer,
-        archive: &Path,
-        next: Option<Inode>,
-    ) -> Done<Standing<F>> {
-        let mut archive = archive.to_path_buf();
+    fn finish_rotation(&self, pointer: &Pointer, archive: &Path, next: Inode) -> Done<Standing<F>> {
         let dir = dir_of(&self.copy);
         let is_old = |facts: &FileFacts| may_be(facts, &pointer.copy);
         let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
-        let there = self.fs.facts_at(&archive).doing("look at", &archive)?;
+        let there = self.fs.facts_at(archive).doing("look at", archive)?;
         match (here.filter(is_old), there) {
             // A file system without an exclusive rename: linked, and not yet unlinked.
             (Some(_), Some(there)) if is_old(&there) => {
@@ -391,10 +378,9 @@ impl<F: Fs> Store<F> {
                 replace_pointer(&self.fs, &self.pointer, &renamed)
                     .doing("replace pointer", &self.pointer)?;
                 self.fs.rename_new(&self.copy, &free).doing("rename copy to", &free)?;
-                archive = free;
             }
             (Some(_), None) => {
-                self.fs.rename_new(&self.copy, &archive).doing("rename copy to", &archive)?;
+                self.fs.rename_new(&self.copy, archive).doing("rename copy to", archive)?;
             }
             (None, _) => {}
         }
@@ -410,22 +396,22 @@ impl<F: Fs> Store<F> {
         };
         let place = Place { size, trust, ..Place::default() };
         self.point(next, &place, copy.id, state)?;
-        let events = vec![Event::Rotated { to: next, archive }];
-        Ok(Standing { copy: Some(copy), generation: next, place, events })
+        let events = vec![Event::Rotated { to: next }];
+        Ok(Standing { copy: Some(copy), generation: Some(next), place, events })
     }
 
     /// The copy is cut; what is cut off is kept or not. The pointer stays as it is: it says less.
     pub fn cut(
         &self,
         copy: &OpenCopy<F>,
-        generation: Option<Inode>,
+        generation: Inode,
         place: &Place,
         cut: Cut,
     ) -> Done<Standing<F>> {
         let mut place = *place;
         let event = self.cut_tail(copy, &mut place, cut)?;
         let copy = Some(copy.clone());
-        Ok(Standing { copy, generation, place, events: vec![event] })
+        Ok(Standing { copy, generation: Some(generation), place, events: vec![event] })
     }
 
     fn cut_tail(&self, copy: &OpenCopy<F>, place: &mut Place, cut: Cut) -> Done<Event> {
@@ -458,7 +444,7 @@ impl<F: Fs> Store<F> {
     pub fn reopen(
         &self,
         copy: &OpenCopy<F>,
-        generation: Option<Inode>,
+        generation: Inode,
         place: &Place,
     ) -> Done<Option<Standing<F>>> {
         let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
@@ -479,7 +465,7 @@ impl<F: Fs> Store<F> {
         let place = Place { base: place.base + place.size, ..Place::default() };
         self.point(generation, &place, new.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
-        Ok(Some(Standing { copy: Some(new), generation, place, events }))
+        Ok(Some(Standing { copy: Some(new), generation: Some(generation), place, events }))
     }
 
     /// The copy, if there is one, and its length.
@@ -501,18 +487,12 @@ impl<F: Fs> Store<F> {
         Ok(OpenCopy { file: Arc::new(file), id })
     }
 
-    fn pointer_of(
-        &self,
-        inode: Option<Inode>,
-        place: &Place,
-        copy: FileId,
-        state: State,
-    ) -> Pointer {
+    fn pointer_of(&self, inode: Inode, place: &Place, copy: FileId, state: State) -> Pointer {
         let (base, durable, boot) = (place.base, place.durable, self.boot.to_string());
         Pointer { inode, base, durable, copy, boot, state }
     }
 
-    fn point(&self, inode: Option<Inode>, place: &Place, copy: FileId, state: State) -> Done<()> {
+    fn point(&self, inode: Inode, place: &Place, copy: FileId, state: State) -> Done<()> {
         let pointer = self.pointer_of(inode, place, copy, state);
         replace_pointer(&self.fs, &self.pointer, &pointer).doing("replace pointer", &self.pointer)
     }

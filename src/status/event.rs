@@ -55,10 +55,8 @@ pub enum Event {
     },
     /// The copy has become an archive, and a new copy begins.
     Rotated {
-        /// The generation that begins; `None` while it is to be asked for anew.
-        to: Option<Inode>,
-        /// What the copy is called now.
-        archive: PathBuf,
+        /// The generation that begins.
+        to: Inode,
     },
     /// The pointer file is there and can't be used; why.
     PointerUnusable {
@@ -99,10 +97,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Lost { inode, offset } => write!(f, "lost {inode}:{offset}"),
-            Event::Rotated { to: Some(inode), .. } => write!(f, "rotated to {inode}"),
-            Event::Rotated { to: None, archive } => {
-                write!(f, "copy kept as {}: fetching from the beginning", archive.display())
-            }
+            Event::Rotated { to } => write!(f, "rotated to {to}"),
             Event::PointerUnusable { path, why } => {
                 write!(
                     f,
@@ -113,7 +108,9 @@ impl fmt::Display for Event {
             Event::CopyDoubted { path, why } => {
                 write!(f, "copy {} {why}: comparing it from its beginning", path.display())
             }
-            Event::CopyDiffers { at } => write!(f, "copy differs from the source at byte {at}"),
+            Event::CopyDiffers { at } => {
+                write!(f, "copy differs from the source at byte {at}: it becomes an archive")
+            }
             Event::TailCut { from, to, kept: Some(kept) } => {
                 write!(
                     f,
@@ -156,7 +153,7 @@ mod tests {
     fn an_event_line_is_time_host_path_and_sentence() {
         let time = Local.with_ymd_and_hms(2026, 11, 20, 13, 22, 49).unwrap();
         let tell = |sentence: &str| line(time, "192.0.2.7", "/var/log/messages", sentence);
-        let rotated = Event::Rotated { to: Some(Inode::new(1835021)), archive: PathBuf::new() };
+        let rotated = Event::Rotated { to: Inode::new(1835021) };
         assert_eq!(
             tell(&rotated.to_string()),
             "2026-11-20T13:22:49 192.0.2.7 /var/log/messages rotated to 1835021\n"
