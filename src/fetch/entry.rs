@@ -38,8 +38,12 @@ pub struct Entry {
     pub repeats: Repeats,
     /// It has been well, and is not in error.
     pub well: bool,
+    /// Its name is being looked up.
+    pub looking_up: bool,
     /// Addresses not tried yet in this round.
     addresses: VecDeque<SocketAddr>,
+    /// The address that was connected to last.
+    proven: Option<SocketAddr>,
 }
 
 impl Entry {
@@ -62,13 +66,14 @@ impl Entry {
             alarm: Alarm::default(),
             repeats: Repeats::default(),
             well: false,
+            looking_up: false,
             addresses: VecDeque::new(),
+            proven: None,
             config,
         }
     }
 
-    /// The next address to try, if it is known without a lookup. A name's addresses are tried one
-    /// after the other, one a try; after the last it is looked up again.
+    /// The next address to try, if it is known without a lookup; else the name.
     pub fn next_address(&mut self) -> Result<SocketAddr, &str> {
         match &self.config.host {
             Host::Address(address) => Ok(SocketAddr::new(*address, self.config.port)),
@@ -76,8 +81,14 @@ impl Entry {
         }
     }
 
-    /// A lookup has given these. Gives the first of them.
-    pub fn take_addresses(&mut self, found: &[SocketAddr]) -> Option<SocketAddr> {
+    /// An address of the name that was not tried yet. A host that listens at one of two is well, so
+    /// all are tried before a failure is told.
+    pub fn other_address(&mut self) -> Option<SocketAddr> {
+        self.addresses.pop_front()
+    }
+
+    /// A lookup has given these. The one that is known to work comes first.
+    pub fn take_addresses(&mut self, found: &[SocketAddr]) {
         let port = self.config.port;
         let mut known: Vec<IpAddr> = Vec::new();
         for address in found.iter().map(SocketAddr::ip) {
@@ -85,13 +96,15 @@ impl Entry {
                 known.push(address);
             }
         }
-        self.addresses = known.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-        self.addresses.pop_front()
+        let mut addresses: Vec<_> = known.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        addresses.sort_by_key(|&address| Some(address) != self.proven);
+        self.addresses = addresses.into();
     }
 
     /// A connection was made: the next one begins with a fresh lookup.
-    pub fn forget_addresses(&mut self) {
+    pub fn forget_addresses(&mut self, connected: Option<SocketAddr>) {
         self.addresses = VecDeque::new();
+        self.proven = connected;
     }
 
     /// A job has ended. Gives what is to be told of it.

@@ -15,7 +15,7 @@ use mio::Interest;
 use super::conn::{Conn, Heard};
 use super::copy::{Took, take};
 use super::entry::Entry;
-use super::jobs::{Jobs, Report};
+use super::jobs::{Jobs, LookedUp, Report};
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
@@ -327,22 +327,29 @@ impl Fetcher {
             }
             Report::LookedUp(name, found) => {
                 for slot in self.jobs.take_waiting(&name) {
-                    let Some(entry) = self.sources.get_mut(slot) else { continue };
-                    let address = match &found {
-                        Ok(addresses) => {
-                            entry.take_addresses(addresses).ok_or("no address".to_owned())
-                        }
-                        Err(why) => Err(why.clone()),
-                    };
-                    match address {
-                        Ok(address) => self.connect(now, slot, address),
-                        Err(why) => {
-                            let why = format!("cannot look up {name}: {why}");
-                            entry.core.handle_unreachable(now, Fault::InitConnect(why));
-                        }
-                    }
+                    self.handle_looked_up(now, slot, &name, &found);
                     self.drain(now, slot);
                 }
+            }
+        }
+    }
+
+    fn handle_looked_up(&mut self, now: Instant, slot: Slot, name: &str, found: &LookedUp) {
+        let Some(entry) = self.sources.get_mut(slot) else { return };
+        entry.looking_up = false;
+        if let Ok(addresses) = found {
+            entry.take_addresses(addresses);
+        }
+        if !entry.core.connecting() {
+            // It took too long: what was found is for the next try.
+            return;
+        }
+        match (entry.other_address(), found) {
+            (Some(address), _) => self.connect(now, slot, address),
+            (None, found) => {
+                let why = found.as_ref().err().map_or("no address", String::as_str);
+                let why = format!("cannot look up {name}: {why}");
+                entry.core.handle_unreachable(now, Fault::InitConnect(why));
             }
         }
     }
@@ -359,8 +366,9 @@ impl Fetcher {
             match conn.poll_connected() {
                 Ok(false) => return,
                 Ok(true) => {
+                    let peer = conn.stream.peer_addr().ok();
                     if let Some(entry) = self.sources.get_mut(source) {
-                        entry.forget_addresses();
+                        entry.forget_addresses(peer);
                         entry.core.handle_connected(now);
                     }
                 }
@@ -408,21 +416,25 @@ impl Fetcher {
         let connected = net::connect(address).and_then(|stream| {
             let slot = self.conns.insert_with(|_| Conn::new(stream, source));
             let interest = Interest::READABLE | Interest::WRITABLE;
-            match self.conns.get_mut(slot) {
-                Some(conn) => self.evloop.register(&mut conn.stream, Who::Conn(slot), interest)?,
-                None => return Ok(None),
+            if let Some(entry) = self.sources.get_mut(source) {
+                entry.conn = Some(slot);
             }
-            Ok(Some(slot))
+            match self.conns.get_mut(slot) {
+                Some(conn) => self.evloop.register(&mut conn.stream, Who::Conn(slot), interest),
+                None => Ok(()),
+            }
         });
-        match (connected, self.sources.get_mut(source)) {
-            (Ok(slot), Some(entry)) => entry.conn = slot,
-            (Ok(_), None) => {}
-            (Err(error), _) => self.fail_to_connect(now, source, &error),
+        if let Err(error) = connected {
+            self.fail_to_connect(now, source, &error);
         }
     }
 
     fn fail_to_connect(&mut self, now: Instant, source: Slot, error: &io::Error) {
-        if let Some(entry) = self.sources.get_mut(source) {
+        self.close_conn(source);
+        let Some(entry) = self.sources.get_mut(source) else { return };
+        if let Some(address) = entry.other_address() {
+            self.connect(now, source, address);
+        } else {
             entry.core.handle_unreachable(now, Fault::InitConnect(cause(error)));
         }
     }
@@ -460,7 +472,9 @@ impl Fetcher {
                 Ok(address) => self.connect(now, slot, address),
                 Err(name) => {
                     let name = name.to_owned();
-                    self.jobs.look_up(&name, slot);
+                    if !std::mem::replace(&mut entry.looking_up, true) {
+                        self.jobs.look_up(&name, slot);
+                    }
                 }
             },
             Output::Ask(request) => {

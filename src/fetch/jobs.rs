@@ -34,8 +34,11 @@ pub enum Report {
     /// A source that is no longer configured has left its copy in order.
     Retired,
     /// The addresses of a host, or why there are none.
-    LookedUp(String, Result<Vec<SocketAddr>, String>),
+    LookedUp(String, LookedUp),
 }
+
+/// The addresses of a host, or why there are none.
+pub type LookedUp = Result<Vec<SocketAddr>, String>;
 
 /// How a job of a source ended.
 #[derive(Debug)]

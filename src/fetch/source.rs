@@ -160,6 +160,11 @@ impl Source {
         &mut self.place
     }
 
+    /// Whether a connection is wanted and is not there yet.
+    pub fn connecting(&self) -> bool {
+        matches!(self.state, State::Connecting { .. })
+    }
+
     /// Whether a job runs.
     pub fn busy(&self) -> bool {
         self.job.is_some()
