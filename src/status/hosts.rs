@@ -15,6 +15,9 @@ use crate::sys::clock;
 /// Longest time between two touches of a status file.
 pub const TOUCH_INTERVAL: Duration = Duration::from_secs(45);
 
+/// The unfinished file. Not made of the host's name, which may be as long as a file's can be.
+const SCRATCH: &str = ".fetch_logs.new";
+
 /// Longest text of a status in bytes: what a `pass_persist` agent can pass on.
 const TEXT_BYTES_MAX: usize = 250;
 
@@ -110,7 +113,7 @@ impl Hosts {
 
     /// A leading dot hides the unfinished file from the agent, and no host's name begins with one.
     fn replace(&self, host: &str, text: &str) -> io::Result<()> {
-        let scratch = self.dir.join(format!(".{host}.new"));
+        let scratch = self.dir.join(SCRATCH);
         let written = File::create(&scratch).and_then(|mut file| file.write_all(text.as_bytes()));
         let replaced = written.and_then(|()| std::fs::rename(&scratch, self.dir.join(host)));
         if replaced.is_err() {
