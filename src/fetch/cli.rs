@@ -10,9 +10,14 @@ use clap::Parser;
 
 use super::fetcher::{Fetcher, Settings};
 use super::terms::Timing;
-use crate::config::{FetchConfig, parse_duration, parse_fetch};
+use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within, parse_fetch};
 use crate::status::output::Output;
 use crate::sys::limits;
+
+/// A wait of nothing would be a hot loop or a failure every time.
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    parse_duration_within(text, Duration::from_millis(1)..=DURATION_MAX)
+}
 
 /// Fetches the log files of many hosts, live and exactly, from their serve_logs.
 #[derive(Parser, Debug)]
@@ -28,16 +33,16 @@ struct Args {
     #[arg(long)]
     check: bool,
     /// First wait before connecting again; doubles up to a minute
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_wait)]
     reconnect: Duration,
     /// Longest wait for a connection
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_wait)]
     connect_timeout: Duration,
     /// Longest wait for the answer to a request
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_wait)]
     reply_timeout: Duration,
     /// Longest silence of a responder
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_wait)]
     idle_timeout: Duration,
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
