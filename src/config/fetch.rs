@@ -23,6 +23,10 @@ use super::words::{Word, emit_word, show, split_lines};
 /// How many sources a configuration may have: what one fetcher was built to follow.
 pub const SOURCES_MAX: usize = 100_000;
 
+/// The longest name of a copy or pointer in its directory, in bytes: file systems take 255, and
+/// archives and unfinished pointers add to the name.
+pub const NAME_BYTES_MAX: usize = 200;
+
 /// The fields of a line, in their order.
 const FIELDS: [&str; 5] = ["host", "port", "remote", "local", "pointer"];
 
@@ -178,8 +182,12 @@ fn parse_remote(bytes: &[u8]) -> Result<PathBuf, String> {
 
 /// A path of our own disk.
 fn parse_own(bytes: &[u8], purpose: Use) -> Result<PathBuf, String> {
-    check_names_file(bytes)
-        .map_err(|cause| format!("cannot use {purpose} {}: {cause}", show(bytes)))?;
+    let cannot = |cause: &str| format!("cannot use {purpose} {}: {cause}", show(bytes));
+    check_names_file(bytes).map_err(|cause| cannot(&cause))?;
+    let name = bytes.rsplit(|&b| b == b'/').next().unwrap_or(bytes);
+    if name.len() > NAME_BYTES_MAX {
+        return Err(cannot(&format!("a name longer than {NAME_BYTES_MAX} bytes")));
+    }
     Ok(PathBuf::from(OsString::from_vec(bytes.to_vec())))
 }
 
