@@ -181,7 +181,7 @@ impl Fetcher {
     // ---- sources come and go ----
 
     fn let_arrive(&mut self) {
-        if self.retiring > 0 || !self.leaving.is_empty() {
+        if self.retiring > 0 || !self.leaving.is_empty() || self.ending.is_some() {
             return;
         }
         for config in std::mem::take(&mut self.arriving) {
@@ -196,6 +196,9 @@ impl Fetcher {
 
     /// Applies the difference to the configuration: a line that is still there goes on untouched.
     fn reload(&mut self, now: Instant) {
+        if self.ending.is_some() {
+            return;
+        }
         let conf = self.settings.conf.clone();
         let config = match super::cli::read_config(&conf) {
             Ok(config) => config,
@@ -303,7 +306,9 @@ impl Fetcher {
         match report {
             Report::Stored(slot, stored) if self.leaving.contains_key(&slot) => {
                 if let Some(mut entry) = self.leaving.remove(&slot) {
-                    entry.handle_stored(now, stored);
+                    for event in entry.handle_stored(now, stored) {
+                        self.tell_of(&entry.config, &event.to_string());
+                    }
                     self.let_go(slot, entry);
                 }
                 self.let_arrive();
@@ -506,8 +511,13 @@ impl Fetcher {
     }
 
     fn tell(&self, slot: Slot, sentence: &str) {
-        let Some(entry) = self.sources.get(slot) else { return };
-        let (host, path) = (entry.config.host.to_string(), entry.config.remote.to_string_lossy());
+        if let Some(entry) = self.sources.get(slot) {
+            self.tell_of(&entry.config, sentence);
+        }
+    }
+
+    fn tell_of(&self, source: &SourceConfig, sentence: &str) {
+        let (host, path) = (source.host.to_string(), source.remote.to_string_lossy());
         self.event_log.tell(event::line(clock::wall(), &host, &path, sentence));
     }
 

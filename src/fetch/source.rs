@@ -549,6 +549,7 @@ impl Source {
         self.job = None;
         self.next_job = None;
         self.checkpoint_at = None;
+        self.place = Place::default();
         self.in_step = false;
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
