@@ -79,8 +79,10 @@ pub struct Source {
     reopen_wanted: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
-    /// This connection brought a byte or a generation.
+    /// This connection brought a byte that none before it brought, or a generation.
     progressed: bool,
+    /// How far in the copy any connection came since the last job.
+    furthest: Offset,
     /// Connections in a row that ended in order and brought nothing.
     idle_ends: u32,
     /// Requests in a row that were answered by a close.
@@ -106,6 +108,7 @@ impl Source {
             reopen_wanted: false,
             in_step: false,
             progressed: false,
+            furthest: 0,
             idle_ends: 0,
             refusals: 0,
             contradictions: 0,
@@ -324,8 +327,11 @@ impl Source {
     /// `took` says what became of data that arrived; `alive` whether a heartbeat was among it.
     pub fn handle_data(&mut self, now: Instant, took: Took, moved: u64, alive: bool) {
         let State::Following { since, .. } = self.state else { return };
-        if moved > 0 {
+        if self.place.at > self.furthest {
+            self.furthest = self.place.at;
             self.progressed = true;
+        }
+        if moved > 0 {
             self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
         }
         match took {
@@ -526,6 +532,7 @@ impl Source {
         let State::Storing { connected } = self.state else { return };
         self.generation = generation;
         self.place = place;
+        self.furthest = place.at;
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;
         }
