@@ -2,15 +2,16 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 
-use super::fetcher::{Fetcher, Settings};
+use super::fetcher::Fetcher;
+use super::settings::{Settings, read_config};
 use super::terms::Timing;
-use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within, parse_fetch};
+use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
 use crate::sys::limits;
 
@@ -111,11 +112,4 @@ fn run(settings: Settings, config: FetchConfig) -> Result<(), String> {
     let ended = fetcher.run(config).map_err(cannot("go on"));
     diagnostics.flush(Duration::from_millis(100));
     ended
-}
-
-/// Reads the configuration; the error is for the operator, a line for each fault.
-pub fn read_config(conf: &Path) -> Result<FetchConfig, String> {
-    let name = conf.display().to_string();
-    let text = std::fs::read(conf).map_err(|error| format!("cannot read {name}: {error}"))?;
-    parse_fetch(&name, &text).map_err(|faults| faults.to_string())
 }

@@ -3,20 +3,23 @@
 //! It owns the tables and carries out what the cores say. It decides nothing about protocol,
 //! offsets or retries.
 
-use std::collections::{BTreeMap, HashMap};
+mod coming;
+
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 
+use super::board::Board;
 use super::conn::{Conn, Heard};
 use super::copy::{Took, take};
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
-use super::terms::{End, Job, Output, Timing, Wants};
+use super::settings::Settings;
+use super::terms::{End, Output, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
@@ -26,7 +29,6 @@ use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Readiness};
 use crate::proto::request::emit_request;
 use crate::status::event::{self, Fault};
-use crate::status::hosts::{Health, Hosts, TOUCH_INTERVAL};
 use crate::status::output::Output as EventLog;
 use crate::sys::cause::cause;
 use crate::sys::fs::{DiskFs, Fs};
@@ -39,28 +41,8 @@ const BUDGET_BYTES: usize = 1024 * 1024;
 /// The one buffer through which everything goes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Status files lag behind the state by at most this: many changes are written as one.
-const STATUS_DELAY: Duration = Duration::from_millis(100);
-
-/// Asked to end, the fetcher waits so long for the disk. What is not durable then is fetched again.
-const END_PATIENCE: Duration = Duration::from_millis(700);
-
 /// And then so long for whoever reads the event log.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(150);
-
-/// What a source that was never well is reported with.
-const NOT_YET: &str = "not connected yet";
-
-/// What the command line says.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where the status files are.
-    pub snmp_dir: PathBuf,
-    /// The configuration file, read again at SIGHUP.
-    pub conf: PathBuf,
-    /// Time limits.
-    pub timing: Timing,
-}
 
 /// The fetcher.
 pub struct Fetcher {
@@ -75,9 +57,7 @@ pub struct Fetcher {
     deadlines: Deadlines,
     buffer: Box<[u8]>,
     event_log: EventLog,
-    hosts: Hosts,
-    status_at: Option<Instant>,
-    touch_at: Instant,
+    board: Board,
     fs: DiskFs,
     boot: Arc<str>,
     seed: u64,
@@ -98,7 +78,7 @@ impl Fetcher {
         let jobs = Jobs::start(Arc::clone(&waker))?;
         let fs = DiskFs::default();
         let boot = fs.boot_id()?.into();
-        let hosts = Hosts::new(&settings.snmp_dir)?;
+        let board = Board::new(&settings.snmp_dir, clock::now())?;
         Ok(Fetcher {
             settings,
             evloop,
@@ -111,9 +91,7 @@ impl Fetcher {
             deadlines: Deadlines::default(),
             buffer: vec![0; BUFFER_BYTES].into(),
             event_log,
-            hosts,
-            status_at: None,
-            touch_at: clock::now() + TOUCH_INTERVAL,
+            board,
             fs,
             boot,
             seed: clock::wall_ns(),
@@ -160,7 +138,7 @@ impl Fetcher {
             while let Some((slot, at)) = self.deadlines.pop_due(now) {
                 self.handle_due(now, slot, at);
             }
-            self.show_status(now);
+            self.board.show(now, self.sources.iter().map(|(_, entry)| entry));
             if self.ended(now) {
                 self.event_log.flush(FLUSH_PATIENCE);
                 return Ok(());
@@ -172,81 +150,10 @@ impl Fetcher {
         if !self.ready.is_empty() {
             return Some(now);
         }
-        [self.deadlines.next(), self.status_at, self.ending, Some(self.touch_at)]
+        [self.deadlines.next(), self.ending, Some(self.board.deadline())]
             .into_iter()
             .flatten()
             .min()
-    }
-
-    // ---- sources come and go ----
-
-    fn let_arrive(&mut self) {
-        if self.retiring > 0 || !self.leaving.is_empty() || self.ending.is_some() {
-            return;
-        }
-        for config in std::mem::take(&mut self.arriving) {
-            self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let (fs, boot) = (self.fs.clone(), Arc::clone(&self.boot));
-            let entry = Entry::new(config, self.settings.timing, fs, boot, self.seed);
-            let slot = self.sources.insert_with(|_| entry);
-            self.drain(clock::now(), slot);
-        }
-        self.status_at.get_or_insert(clock::now());
-    }
-
-    /// Applies the difference to the configuration: a line that is still there goes on untouched.
-    fn reload(&mut self, now: Instant) {
-        if self.ending.is_some() {
-            return;
-        }
-        let conf = self.settings.conf.clone();
-        let config = match super::cli::read_config(&conf) {
-            Ok(config) => config,
-            Err(fault) => {
-                log::error!("the configuration stays as it was: {fault}");
-                return;
-            }
-        };
-        let mut wanted: HashMap<&SourceConfig, &SourceConfig> =
-            config.sources.iter().map(|source| (source, source)).collect();
-        let mut removed = Vec::new();
-        for slot in self.sources.slots() {
-            let Some(entry) = self.sources.get_mut(slot) else { continue };
-            match wanted.remove(&entry.config) {
-                Some(source) => entry.config.line = source.line,
-                None => removed.push(slot),
-            }
-        }
-        let mut added: Vec<SourceConfig> = wanted.into_values().cloned().collect();
-        added.sort_by_key(|source| source.line);
-        log::info!("configuration read: {} lines go, {} come", removed.len(), added.len());
-        for slot in removed {
-            self.retire(now, slot);
-        }
-        self.arriving = added;
-        self.let_arrive();
-        self.status_at.get_or_insert(now);
-    }
-
-    /// Takes a source out. What it has is made durable, and its names are let go after that.
-    fn retire(&mut self, now: Instant, slot: Slot) {
-        self.close_conn(slot);
-        let Some(entry) = self.sources.remove(slot) else { return };
-        log::debug!("{} is no longer configured", entry.config);
-        self.status_at.get_or_insert(now);
-        if entry.core.busy() {
-            self.leaving.insert(slot, entry);
-        } else {
-            self.let_go(slot, entry);
-        }
-    }
-
-    fn let_go(&mut self, slot: Slot, mut entry: Entry) {
-        if entry.core.dirty() {
-            self.retiring += 1;
-            let task = entry.task(slot, Job::Checkpoint);
-            self.jobs.retire(task, entry.locks.take());
-        }
     }
 
     // ---- inputs ----
@@ -493,7 +400,7 @@ impl Fetcher {
             Output::Do(job) => self.jobs.run(entry.task(slot, job)),
             Output::Tell(event) => self.tell(slot, &event.to_string()),
             Output::Fail(fault) => {
-                self.status_at.get_or_insert(now + STATUS_DELAY);
+                self.board.note(now);
                 entry.well = false;
                 if let Some(sentence) = entry.repeats.fail(now, &fault) {
                     self.tell(slot, &sentence);
@@ -501,7 +408,7 @@ impl Fetcher {
             }
             Output::Succeed => {
                 if !std::mem::replace(&mut entry.well, true) {
-                    self.status_at.get_or_insert(now + STATUS_DELAY);
+                    self.board.note(now);
                     if let Some(sentence) = entry.repeats.succeed(now) {
                         self.tell(slot, &sentence);
                     }
@@ -519,64 +426,6 @@ impl Fetcher {
     fn tell_of(&self, source: &SourceConfig, sentence: &str) {
         let (host, path) = (source.host.to_string(), source.remote.to_string_lossy());
         self.event_log.tell(event::line(clock::wall(), &host, &path, sentence));
-    }
-
-    fn show_status(&mut self, now: Instant) {
-        let mut failed = Vec::new();
-        if self.status_at.is_some_and(|at| at <= now) {
-            self.status_at = None;
-            failed = self.hosts.show(&self.health());
-        }
-        if self.touch_at <= now {
-            self.touch_at = now + TOUCH_INTERVAL;
-            failed.extend(self.hosts.touch());
-        }
-        if let Some(error) = failed.first() {
-            let dir = self.settings.snmp_dir.display();
-            log::error!("cannot write {} status files in {dir}: {error}", failed.len());
-            self.status_at.get_or_insert(now + self.settings.timing.reconnect);
-        }
-    }
-
-    /// How every host is that has a source, the sources in the order of their lines.
-    fn health(&self) -> BTreeMap<String, Health> {
-        let mut entries: Vec<&Entry> = self.sources.iter().map(|(_, entry)| entry).collect();
-        entries.sort_by_key(|entry| entry.config.line);
-        let mut hosts: BTreeMap<String, Health> = BTreeMap::new();
-        for entry in entries {
-            let health = hosts.entry(entry.config.host.to_string()).or_default();
-            health.sources += 1;
-            if entry.well {
-                continue;
-            }
-            health.failing += 1;
-            health.first.get_or_insert_with(|| {
-                let fault = entry.repeats.fault().map_or(NOT_YET.to_owned(), Fault::to_string);
-                format!("{}: {fault}", entry.config.remote.to_string_lossy())
-            });
-        }
-        hosts
-    }
-
-    // ---- the end ----
-
-    fn end(&mut self, now: Instant) {
-        if self.ending.is_some() {
-            return;
-        }
-        service::stopping();
-        self.ending = Some(now + END_PATIENCE);
-        self.arriving = Vec::new();
-        for slot in self.sources.slots() {
-            self.retire(now, slot);
-        }
-        // The files stay as they were: nobody touches them any more, so they will be stale.
-        self.status_at = None;
-    }
-
-    fn ended(&self, now: Instant) -> bool {
-        let gone = self.retiring == 0 && self.leaving.is_empty();
-        self.ending.is_some_and(|until| gone || now >= until)
     }
 }
 

@@ -10,9 +10,11 @@
 //! * [`backoff`] how long to wait
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`], [`workers`] what waits for disks and name servers
-//! * [`cli`] the command line
+//! * [`board`] when status files are written
+//! * [`cli`], [`settings`] the command line and the configuration
 
 pub mod backoff;
+pub mod board;
 pub mod cli;
 pub mod conn;
 pub mod copy;
@@ -20,6 +22,7 @@ pub mod entry;
 pub mod fetcher;
 pub mod jobs;
 pub mod pointer;
+pub mod settings;
 pub mod source;
 pub mod store;
 pub mod terms;

@@ -1,0 +1,24 @@
+//! What the operator has set: the command line and the configuration.
+
+use std::path::{Path, PathBuf};
+
+use super::terms::Timing;
+use crate::config::{FetchConfig, parse_fetch};
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the status files are.
+    pub snmp_dir: PathBuf,
+    /// The configuration file, read again at SIGHUP.
+    pub conf: PathBuf,
+    /// Time limits.
+    pub timing: Timing,
+}
+
+/// Reads the configuration; the error is for the operator, a line for each fault.
+pub fn read_config(conf: &Path) -> Result<FetchConfig, String> {
+    let name = conf.display().to_string();
+    let text = std::fs::read(conf).map_err(|error| format!("cannot read {name}: {error}"))?;
+    parse_fetch(&name, &text).map_err(|faults| faults.to_string())
+}
