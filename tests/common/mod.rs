@@ -36,6 +36,15 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Watches for `time` that `condition` holds all the while; `what` is what it says.
+pub fn holds_for(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        assert!(condition(), "this did not hold: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A program of ours that runs; killed when dropped.
 pub struct Program {
     child: Child,
@@ -90,9 +99,35 @@ impl Program {
         })
     }
 
+    /// The lines on standard output so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout().lines().map(str::to_owned).collect()
+    }
+
+    /// How many lines on standard output contain `text` so far.
+    pub fn said(&self, text: &str) -> usize {
+        self.stdout().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until a line on standard output contains `text`.
+    pub fn wait_said(&self, text: &str) {
+        wait_until(&format!("{text:?} is on standard output"), || self.said(text) > 0);
+    }
+
     /// Waits until `text` is somewhere on standard error.
     pub fn complained(&self, text: &str) {
         wait_until(&format!("{text:?} is on standard error"), || self.stderr().contains(text));
+    }
+
+    /// How it ended, if it has.
+    pub fn try_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Kills it at once and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Waits for its end.
@@ -103,9 +138,9 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if std::thread::panicking() {
+            eprintln!("--- standard output of the program ---\n{}", self.stdout());
             eprintln!("--- standard error of the program ---\n{}", self.stderr());
         }
     }

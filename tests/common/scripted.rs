@@ -1,0 +1,158 @@
+//! A responder that does what the test tells it, byte by byte, right or wrong.
+#![allow(dead_code)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+/// How long a fetcher may take to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A listening socket under the test's control.
+pub struct Scripted {
+    listener: TcpListener,
+}
+
+/// A connection whose request line has been read.
+pub struct Asked {
+    /// The request without its newline.
+    pub request: String,
+    /// `None` once it is closed.
+    stream: Option<TcpStream>,
+}
+
+impl Scripted {
+    /// Listens at a free port of 127.0.0.1.
+    pub fn new() -> Scripted {
+        Scripted::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Listens at `address`.
+    pub fn at(address: SocketAddr) -> Scripted {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&address.into()).unwrap();
+        // Many may come at once.
+        socket.listen(4096).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Scripted { listener: socket.into() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address().port()
+    }
+
+    /// A connection if one waits.
+    pub fn try_accept(&self) -> Option<TcpStream> {
+        let (stream, _) = self.listener.accept().ok()?;
+        stream.set_nonblocking(false).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Some(stream)
+    }
+
+    /// The next connection, before anything was read from it.
+    #[track_caller]
+    pub fn accept(&self) -> TcpStream {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(stream) = self.try_accept() {
+                return stream;
+            }
+            assert!(Instant::now() < until, "nobody connected within {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The next connection and its request.
+    #[track_caller]
+    pub fn asked(&self) -> Asked {
+        Asked::read(self.accept())
+    }
+
+    /// Connections that come within `time`; `then` does something with each.
+    pub fn count(&self, time: Duration, mut then: impl FnMut(TcpStream)) -> usize {
+        let until = Instant::now() + time;
+        let mut count = 0;
+        while Instant::now() < until {
+            match self.try_accept() {
+                Some(stream) => {
+                    count += 1;
+                    then(stream);
+                }
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        count
+    }
+}
+
+impl Asked {
+    /// Reads the request line of a connection.
+    #[track_caller]
+    pub fn read(mut stream: TcpStream) -> Asked {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        loop {
+            stream.read_exact(&mut byte).expect("a request line");
+            if byte[0] == b'\n' {
+                break;
+            }
+            line.push(byte[0]);
+        }
+        Asked { request: String::from_utf8(line).unwrap(), stream: Some(stream) }
+    }
+
+    /// The offset that it asks from.
+    pub fn from(&self) -> usize {
+        self.request.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Sends `bytes` at once.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Asked {
+        // A fetcher that has gone is part of many scripts.
+        let _ = self.stream.as_mut().expect("an open connection").write_all(bytes.as_ref());
+        self
+    }
+
+    /// Sends `bytes` in pieces that end at `cuts`, with time between them to be read one by one.
+    pub fn send_split(&mut self, bytes: &[u8], cuts: &[usize]) -> &mut Asked {
+        let mut from = 0;
+        for &cut in cuts.iter().chain([&bytes.len()]) {
+            self.send(&bytes[from..cut]);
+            from = cut;
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        self
+    }
+
+    /// Closes in order.
+    pub fn close(&mut self) {
+        self.stream = None;
+    }
+
+    /// Breaks the connection: what the fetcher has not read yet is gone.
+    pub fn reset(&mut self) {
+        let stream = self.stream.take().expect("an open connection");
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Whether the fetcher has closed the connection, as far as is known now.
+    pub fn gone(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return true };
+        stream.set_nonblocking(true).unwrap();
+        let read = stream.read(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        match read {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+}

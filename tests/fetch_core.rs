@@ -1,0 +1,830 @@
+//! The fetcher's two cores: the life of one source without sockets, clocks or files, and the store
+//! over real directories.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use fetchlogs::fetch::copy::{Place, Took, Trust, take};
+use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
+use fetchlogs::fetch::source::{CHECKPOINT_INTERVAL, OVERLAP, Source};
+use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
+use fetchlogs::fetch::terms::{End, Job, Output, Timing, Wants};
+use fetchlogs::pos::Inode;
+use fetchlogs::proto::WireFault;
+use fetchlogs::proto::request::emit_request;
+use fetchlogs::proto::status::parse_status;
+use fetchlogs::status::event::{Event, Fault};
+use fetchlogs::sys::fs::{DiskFs, Fs};
+
+const TIMING: Timing = Timing {
+    reconnect: Duration::from_secs(5),
+    connect_timeout: Duration::from_secs(3),
+    reply_timeout: Duration::from_secs(3),
+    idle_timeout: Duration::from_secs(120),
+};
+
+// ---- one source ----
+
+/// A source and the world around it, which does what the source wants unless a test says otherwise.
+struct Life {
+    source: Source,
+    now: Instant,
+}
+
+fn inode(number: u64) -> Inode {
+    Inode::new(number)
+}
+
+/// `durable` of `size` bytes are in the pointer.
+fn place(durable: u64, size: u64, trust: Trust) -> Place {
+    Place { durable, size, trust, ..Place::default() }
+}
+
+impl Life {
+    fn new() -> Life {
+        let mut life =
+            Life { source: Source::new(b"/log".to_vec(), TIMING, 1), now: Instant::now() };
+        assert_eq!(life.outputs(), [Output::Do(Job::Recover)]);
+        life
+    }
+
+    /// A source that has recovered to stand there.
+    fn at(generation: Option<u64>, place: Place) -> Life {
+        let mut life = Life::new();
+        life.source.handle_standing(life.now, generation.map(inode), place);
+        assert_eq!(life.outputs(), []);
+        life
+    }
+
+    /// One that has all of generation 7, `size` bytes of it, and follows it.
+    fn following(size: u64) -> Life {
+        let mut life = Life::at(Some(7), place(size, size, Trust::Whole));
+        life.ask();
+        life.status("O 7");
+        life.data(OVERLAP.min(size));
+        life
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.source.poll_output()).collect()
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<Output> {
+        self.now += time;
+        self.source.handle_due(self.now);
+        self.outputs()
+    }
+
+    /// Lets time pass until it connects; gives its request.
+    fn ask(&mut self) -> String {
+        loop {
+            let due = self.source.deadline().expect("it waits for something");
+            let outputs = self.pass(due.saturating_duration_since(self.now));
+            if outputs.contains(&Output::Do(Job::Checkpoint)) {
+                let place = self.source.place();
+                let durable = if place.trust == Trust::Whole { place.size } else { place.at };
+                self.source.handle_checkpointed(self.now, durable);
+            }
+            if outputs.contains(&Output::Connect) {
+                break;
+            }
+        }
+        self.source.handle_connected(self.now);
+        match &self.outputs()[..] {
+            [Output::Ask(request)] => String::from_utf8(emit_request(request)).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn status(&mut self, line: &str) -> Vec<Output> {
+        self.source.handle_status(self.now, parse_status(line.as_bytes()).unwrap());
+        self.outputs()
+    }
+
+    /// `moved` bytes arrive that agree with what is there.
+    fn data(&mut self, moved: u64) -> Vec<Output> {
+        let place = self.source.place_mut();
+        place.at += moved;
+        if place.at >= place.size {
+            (place.size, place.trust) = (place.at, Trust::Whole);
+        }
+        self.source.handle_data(self.now, Took::All, moved, false);
+        self.outputs()
+    }
+
+    fn heartbeat(&mut self) -> Vec<Output> {
+        self.source.handle_data(self.now, Took::All, 0, true);
+        self.outputs()
+    }
+
+    fn differs(&mut self) -> Vec<Output> {
+        self.source.handle_data(self.now, Took::Differs, 0, false);
+        self.outputs()
+    }
+
+    fn closed(&mut self) -> Vec<Output> {
+        self.source.handle_end(self.now, End::Closed);
+        self.outputs()
+    }
+
+    fn broken(&mut self) -> Vec<Output> {
+        self.source.handle_end(self.now, End::Broken("reset".to_owned()));
+        self.outputs()
+    }
+
+    /// The job that runs ends with a fresh copy of generation `next`.
+    fn rotated(&mut self, next: Option<u64>) -> Vec<Output> {
+        self.source.handle_standing(self.now, next.map(inode), Place::default());
+        self.outputs()
+    }
+}
+
+fn lost(generation: u64, offset: u64) -> Output {
+    Output::Tell(Event::Lost { inode: inode(generation), offset })
+}
+
+fn rotate(next: u64) -> Output {
+    Output::Do(Job::Rotate { next: inode(next), cut: None })
+}
+
+fn is_job(outputs: &[Output]) -> bool {
+    outputs.iter().any(|output| matches!(output, Output::Do(_)))
+}
+
+#[test]
+fn a_first_contact_asks_for_nothing_and_begins_with_what_is_there() {
+    let mut life = Life::at(None, Place::default());
+    assert_eq!(life.ask(), "/log 0 0\n");
+    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(inode(7)))]);
+    assert_eq!(life.source.wants(), Wants::Nothing);
+    assert_eq!(life.rotated(Some(7)), []);
+    assert_eq!(life.source.wants(), Wants::Data);
+}
+
+#[test]
+fn what_it_has_is_asked_for_with_an_overlap_and_after_an_orderly_end_exactly() {
+    let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+    assert_eq!(life.ask(), "/log 7 744\n");
+    assert_eq!(life.status("O 7"), []);
+    assert_eq!(life.data(256), [Output::Succeed]);
+    assert_eq!(life.data(10), [Output::Succeed]);
+    assert_eq!(life.closed(), [Output::Close]);
+    assert_eq!(life.ask(), "/log 7 1010\n");
+    assert_eq!(life.status("O 8"), [rotate(8)]);
+}
+
+#[test]
+fn after_a_break_the_overlap_is_asked_for_again() {
+    let mut life = Life::following(1000);
+    assert!(matches!(life.broken()[..], [Output::Close, Output::Fail(Fault::Read(_))]));
+    assert_eq!(life.ask(), "/log 7 744\n");
+}
+
+#[test]
+fn what_is_not_durable_after_an_unclean_end_is_compared() {
+    for same_boot in [true, false] {
+        let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { same_boot }));
+        assert_eq!(life.ask(), "/log 7 244\n");
+        life.status("O 7");
+        life.data(300);
+        let cut = Cut { at: 544, keep: same_boot };
+        assert_eq!(life.differs(), [Output::Close, Output::Do(Job::Cut(cut))]);
+    }
+}
+
+#[test]
+fn a_copy_of_unknown_origin_is_compared_from_its_beginning_and_set_aside_if_it_differs() {
+    let mut life = Life::at(None, place(0, 1000, Trust::Nothing));
+    assert_eq!(life.ask(), "/log 0 0\n");
+    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(inode(7)))]);
+    life.source.handle_standing(life.now, Some(inode(7)), place(0, 1000, Trust::Nothing));
+    life.data(400);
+    let outputs = life.differs();
+    let differs = Output::Tell(Event::CopyDiffers { at: 400 });
+    assert_eq!(outputs, [Output::Close, differs, rotate(7)]);
+}
+
+#[test]
+fn a_lost_generation_is_told_with_its_position() {
+    let mut life = Life::following(1000);
+    life.closed();
+    life.ask();
+    assert_eq!(life.status("L 9"), [lost(7, 1000), rotate(9)]);
+}
+
+#[test]
+fn a_generation_that_is_said_to_be_lost_and_found_at_once_is_a_bad_header() {
+    let mut life = Life::following(1000);
+    life.closed();
+    life.ask();
+    let outputs = life.status("L 7");
+    assert!(matches!(outputs[..], [Output::Close, Output::Fail(Fault::InitHeader(_))]));
+}
+
+#[test]
+fn what_is_not_the_protocol_closes_the_connection_and_waits() {
+    let mut life = Life::following(1000);
+    life.closed();
+    life.ask();
+    life.source.handle_wire_fault(life.now, &WireFault::LineTooLong(4096));
+    let fault = Fault::InitHeader("line longer than 4096 bytes".to_owned());
+    assert_eq!(life.outputs(), [Output::Close, Output::Fail(fault)]);
+    assert!(life.source.deadline().unwrap() >= life.now + TIMING.reconnect);
+}
+
+#[test]
+fn every_wait_has_its_limit() {
+    let timeout = |outputs: &[Output], fault: Fault| {
+        assert_eq!(outputs, [Output::Close, Output::Fail(fault)]);
+    };
+    let mut life = Life::at(None, Place::default());
+    assert_eq!(life.pass(Duration::ZERO), [Output::Connect]);
+    timeout(&life.pass(TIMING.connect_timeout), Fault::InitConnect("timeout".to_owned()));
+    life.ask();
+    timeout(&life.pass(TIMING.reply_timeout), Fault::InitRead("timeout".to_owned()));
+    let mut life = Life::following(10);
+    assert_eq!(life.pass(TIMING.idle_timeout - Duration::from_millis(1)), []);
+    life.heartbeat();
+    assert_eq!(life.pass(TIMING.idle_timeout - Duration::from_millis(1)), []);
+    timeout(&life.pass(Duration::from_millis(1)), Fault::Read("timeout".to_owned()));
+}
+
+/// What a responder did that is away behind a forwarder: the connection is accepted and closed.
+#[test]
+fn a_responder_that_was_away_for_long_finds_its_generation_going_on() {
+    let mut life = Life::following(1000);
+    life.broken();
+    for _ in 0..10 {
+        life.ask();
+        assert!(matches!(life.closed()[..], [Output::Close, Output::Fail(_)]));
+    }
+    // It is back, whatever it was asked for: nothing is lost, and nothing begins anew.
+    for _ in 0..5 {
+        let request = life.ask();
+        let outputs = life.status("O 7");
+        assert!(!is_job(&outputs), "{request:?} answered by O 7: {outputs:?}");
+        if request == "/log 7 744\n" {
+            return;
+        }
+    }
+    panic!("the old question was never asked again");
+}
+
+/// Truncation below the offset, towards a responder that refuses such an offset without a word.
+#[test]
+fn a_generation_that_became_shorter_than_the_copy_is_lost_and_begins_anew() {
+    let mut life = Life::following(1000);
+    life.broken();
+    for _ in 0..50 {
+        let request = life.ask();
+        if request != "/log 0 0\n" {
+            life.closed();
+            continue;
+        }
+        let outputs = life.status("O 7");
+        if is_job(&outputs) {
+            assert_eq!(outputs, [lost(7, 1000), rotate(7)]);
+            return;
+        }
+    }
+    panic!("it asks in vain for ever");
+}
+
+/// Truncated, and then renamed: the responder knows the old one, refuses its offset, and serves
+/// another under the path.
+#[test]
+fn a_generation_that_became_shorter_and_was_rotated_does_not_hold_up_what_follows() {
+    let mut life = Life::following(1000);
+    life.broken();
+    for _ in 0..50 {
+        let request = life.ask();
+        if request != "/log 0 0\n" {
+            life.closed();
+            continue;
+        }
+        let outputs = life.status("O 8");
+        if is_job(&outputs) {
+            assert_eq!(outputs, [lost(7, 1000), rotate(8)]);
+            return;
+        }
+    }
+    panic!("it asks in vain for ever");
+}
+
+#[test]
+fn a_responder_that_answers_and_closes_for_ever_is_asked_ever_less_often() {
+    let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+    let start = life.now;
+    for _ in 0..20 {
+        life.ask();
+        life.status("O 7");
+        life.closed();
+    }
+    assert!(life.now > start + Duration::from_secs(300), "{:?}", life.now - start);
+}
+
+/// The source's host lost the last bytes of a log, which the copy has, and rotated the rest away.
+#[test]
+fn a_generation_that_ended_shorter_than_the_copy_is_left_for_the_next() {
+    for trust in [
+        Trust::Whole,
+        Trust::Durable { same_boot: true },
+        Trust::Durable { same_boot: false },
+        Trust::Nothing,
+    ] {
+        let durable = if trust == Trust::Whole { 1000 } else { 900 };
+        let mut life = Life::at(Some(7), place(durable, 1000, trust));
+        let start = life.now;
+        let mut asked = 0;
+        let next = loop {
+            let request = life.ask();
+            asked += 1;
+            assert!(asked < 20, "{trust:?}: it asks in vain for ever");
+            let from: u64 = request.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(from <= 950, "{trust:?}: {request} is beyond the end");
+            if from == 950 {
+                break life.status("O 8");
+            }
+            life.status("O 7");
+            life.data(950 - from);
+            for output in life.closed() {
+                if let Output::Do(Job::Cut(cut)) = output {
+                    assert!(cut.at >= 950);
+                    let stands = place(900, cut.at, Trust::Whole);
+                    life.source.handle_standing(life.now, Some(inode(7)), stands);
+                } else if let Output::Do(Job::Rotate { .. }) = output {
+                    life.rotated(Some(7));
+                    life.outputs();
+                }
+            }
+        };
+        assert!(is_job(&next), "{trust:?}: {next:?}");
+        assert!(asked < 10 || life.now > start + Duration::from_secs(5), "a hot loop");
+    }
+}
+
+#[test]
+fn bytes_that_were_compared_are_not_cut_off_with_those_that_were_not() {
+    let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { same_boot: false }));
+    life.ask();
+    life.status("O 7");
+    life.data(400);
+    life.closed();
+    life.ask();
+    let outputs = life.status("L 8");
+    let cut = Some(Cut { at: 644, keep: true });
+    assert_eq!(outputs[1], Output::Do(Job::Rotate { next: inode(8), cut }));
+}
+
+#[test]
+fn a_copy_that_is_not_its_generation_does_not_hide_the_generations_behind() {
+    for trust in [Trust::Whole, Trust::Nothing] {
+        let mut life = Life::at(Some(7), place(0, 1000, trust));
+        life.ask();
+        life.status("O 7");
+        let outputs = life.differs();
+        let Some(Output::Do(Job::Rotate { next, .. })) = outputs.last() else {
+            panic!("{outputs:?}")
+        };
+        life.rotated(Some(next.number()));
+        assert_eq!(life.ask(), "/log 7 0\n", "{trust:?}");
+    }
+}
+
+/// It sends what is asked for, too, and no byte that was not there.
+#[test]
+fn a_responder_that_repeats_itself_and_closes_for_ever_is_not_asked_in_a_hot_loop() {
+    let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+    let start = life.now;
+    for _ in 0..40 {
+        let request = life.ask();
+        let from: u64 = request.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+        life.status("O 7");
+        life.data(1000 - from);
+        life.closed();
+    }
+    assert!(life.now > start + Duration::from_secs(40), "{:?}", life.now - start);
+}
+
+#[test]
+fn there_is_one_job_at_a_time_and_a_checkpoint_is_never_in_the_way_of_a_rotation() {
+    let mut life = Life::following(1000);
+    life.data(10);
+    assert_eq!(life.pass(CHECKPOINT_INTERVAL), [Output::Do(Job::Checkpoint)]);
+    life.closed();
+    life.ask();
+    assert_eq!(life.status("O 8"), []);
+    life.source.handle_checkpointed(life.now, 1010);
+    assert_eq!(life.outputs(), [rotate(8)]);
+}
+
+#[test]
+fn what_arrived_is_checkpointed_even_if_the_responder_falls_silent_on_the_next_connection() {
+    let hasty = Timing { reconnect: Duration::from_millis(100), ..TIMING };
+    let mut life = Life { source: Source::new(b"/log".to_vec(), hasty, 1), now: Instant::now() };
+    life.outputs();
+    let place = place(1000, 1000, Trust::Whole);
+    life.source.handle_standing(life.now, Some(inode(7)), place);
+    life.ask();
+    life.status("O 7");
+    life.data(OVERLAP + 500);
+    life.broken();
+    assert_eq!(life.ask(), "/log 7 1244\n");
+    life.status("O 7");
+    assert!(life.source.dirty(), "500 bytes are not in the pointer");
+}
+
+#[test]
+fn a_renamed_copy_is_looked_for_as_soon_as_a_checkpoint_is_over() {
+    let mut life = Life::following(1000);
+    life.data(10);
+    assert_eq!(life.pass(CHECKPOINT_INTERVAL), [Output::Do(Job::Checkpoint)]);
+    life.source.handle_reopen();
+    assert_eq!(life.outputs(), []);
+    life.source.handle_checkpointed(life.now, 1010);
+    assert_eq!(life.outputs(), [Output::Do(Job::Reopen)]);
+}
+
+#[test]
+fn a_store_fault_closes_the_connection_and_begins_again_from_the_disk() {
+    let mut life = Life::following(1000);
+    life.data(10);
+    assert_eq!(life.pass(CHECKPOINT_INTERVAL), [Output::Do(Job::Checkpoint)]);
+    let fault = Fault::Store("cannot sync log: Input/output error".to_owned());
+    life.source.handle_store_fault(life.now, fault.clone());
+    assert_eq!(life.outputs(), [Output::Close, Output::Fail(fault)]);
+    assert!(!life.source.dirty(), "memory says nothing about the copy any more");
+    assert_eq!(life.pass(Duration::from_secs(7)), [Output::Do(Job::Recover)]);
+}
+
+#[test]
+fn a_second_heartbeat_of_an_unverified_end_cuts_it_off() {
+    let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { same_boot: true }));
+    life.ask();
+    life.status("O 7");
+    life.data(300);
+    let cut = Cut { at: 544, keep: true };
+    assert_eq!(life.heartbeat(), [Output::Close, Output::Do(Job::Cut(cut))]);
+}
+
+// ---- the store ----
+
+/// A directory with a store in it.
+struct Shelf {
+    dir: tempfile::TempDir,
+    store: Store<DiskFs>,
+}
+
+const BOOT: &str = "this-boot";
+const STAMP: &str = "20261120132249";
+
+impl Shelf {
+    fn new() -> Shelf {
+        let dir = tempfile::tempdir().unwrap();
+        let (copy, pointer) = (dir.path().join("log"), dir.path().join("log.ptr"));
+        let store = Store { fs: DiskFs::default(), copy, pointer, boot: BOOT.into() };
+        Shelf { dir, store }
+    }
+
+    /// With a copy of generation 7, of which the pointer knows `durable` bytes.
+    fn with(content: &str, durable: u64) -> Shelf {
+        let shelf = Shelf::new();
+        fs::write(&shelf.store.copy, content).unwrap();
+        shelf.point(&shelf.pointer(durable));
+        shelf
+    }
+
+    fn pointer(&self, durable: u64) -> Pointer {
+        let file = self.store.fs.open(&self.store.copy).unwrap();
+        let copy = self.store.fs.facts(&file).unwrap().id;
+        let (inode, boot) = (inode(7), BOOT.to_owned());
+        Pointer { inode, base: 0, durable, copy, boot, state: State::Active }
+    }
+
+    fn point(&self, pointer: &Pointer) {
+        fs::write(&self.store.pointer, emit_pointer(pointer)).unwrap();
+    }
+
+    fn pointed(&self) -> Pointer {
+        match parse_pointer(&fs::read(&self.store.pointer).unwrap()) {
+            Ok(Held::Pointer(pointer)) => pointer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn recover(&self) -> Standing<DiskFs> {
+        self.store.recover().unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Files but the pointer and the lock, in order.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "log.ptr" && !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn rotate(
+        &self,
+        standing: &Standing<DiskFs>,
+        next: u64,
+    ) -> Result<Standing<DiskFs>, StoreFault> {
+        let copy = standing.copy.as_ref().unwrap();
+        let generation = standing.generation.unwrap();
+        self.store.rotate(copy, generation, &standing.place, None, inode(next), STAMP)
+    }
+}
+
+#[test]
+fn nothing_there_is_a_first_contact_and_makes_nothing() {
+    let shelf = Shelf::new();
+    let standing = shelf.recover();
+    assert!(standing.copy.is_none() && standing.generation.is_none());
+    assert!(standing.events.is_empty() && shelf.names().is_empty());
+}
+
+#[test]
+fn a_pointer_that_can_not_be_used_is_told_and_the_copy_compared() {
+    for (bytes, why) in [("", "it is empty"), ("junk", "it holds no inode: \"junk\"")] {
+        let shelf = Shelf::with("content", 7);
+        fs::write(&shelf.store.pointer, bytes).unwrap();
+        let standing = shelf.recover();
+        assert_eq!((standing.generation, standing.place.trust), (None, Trust::Nothing));
+        let (path, why) = (shelf.store.pointer.clone(), why.to_owned());
+        assert_eq!(standing.events, [Event::PointerUnusable { path, why }]);
+        assert_eq!(shelf.read("log"), "content");
+    }
+}
+
+#[test]
+fn a_pointer_of_the_original_is_believed_with_the_copy_as_it_is() {
+    let shelf = Shelf::with("content", 7);
+    fs::write(&shelf.store.pointer, "7\n").unwrap();
+    let standing = shelf.recover();
+    assert_eq!((standing.generation, standing.place.size), (Some(inode(7)), 7));
+    assert_eq!(standing.place.trust, Trust::Whole);
+    assert_eq!(shelf.pointed().durable, 7);
+}
+
+#[test]
+fn how_much_of_a_copy_is_believed_depends_on_its_pointer() {
+    let cases: [(u64, &str, Trust); 4] = [
+        (7, BOOT, Trust::Whole),
+        (7, "another", Trust::Whole),
+        (3, BOOT, Trust::Durable { same_boot: true }),
+        (3, "another", Trust::Durable { same_boot: false }),
+    ];
+    for (durable, boot, trust) in cases {
+        let shelf = Shelf::with("content", 0);
+        shelf.point(&Pointer { boot: boot.to_owned(), ..shelf.pointer(durable) });
+        let standing = shelf.recover();
+        assert_eq!((standing.place.durable, standing.place.trust), (durable, trust));
+        assert!(standing.events.is_empty());
+    }
+}
+
+#[test]
+fn a_copy_that_is_shorter_or_another_than_the_pointer_says_is_doubted() {
+    let shelf = Shelf::with("content", 9);
+    let standing = shelf.recover();
+    assert_eq!(standing.place.trust, Trust::Nothing);
+    assert_eq!(
+        standing.events[0].to_string(),
+        format!(
+            "copy {} has 7 bytes, its pointer says 9: comparing it from its beginning",
+            shelf.store.copy.display()
+        )
+    );
+    let shelf = Shelf::with("content", 7);
+    fs::write(shelf.path("new"), "foreign").unwrap();
+    fs::rename(shelf.path("new"), shelf.path("log")).unwrap();
+    let standing = shelf.recover();
+    assert_eq!((standing.generation, standing.place.trust), (Some(inode(7)), Trust::Nothing));
+    assert!(standing.events[0].to_string().contains("is not the file that its pointer names"));
+    assert_eq!(shelf.read("log"), "foreign");
+}
+
+#[test]
+fn a_copy_emptied_in_place_is_doubted_and_fetched_again() {
+    let shelf = Shelf::with("content", 7);
+    fs::write(&shelf.store.copy, "").unwrap();
+    let standing = shelf.recover();
+    assert_eq!((standing.place.base, standing.place.size), (0, 0));
+    assert!(matches!(standing.events[..], [Event::CopyDoubted { .. }]), "{:?}", standing.events);
+}
+
+#[test]
+fn a_copy_that_is_missing_is_fetched_again_and_one_that_was_renamed_goes_on() {
+    let shelf = Shelf::with("content", 7);
+    fs::remove_file(&shelf.store.copy).unwrap();
+    let standing = shelf.recover();
+    assert_eq!((standing.place.base, standing.place.size), (0, 0));
+    assert!(matches!(standing.events[..], [Event::CopyDoubted { .. }]));
+    for made_new in [false, true] {
+        let shelf = Shelf::with("content", 3);
+        fs::rename(shelf.path("log"), shelf.path("log-1")).unwrap();
+        if made_new {
+            fs::write(shelf.path("log"), "").unwrap();
+        }
+        let standing = shelf.recover();
+        assert_eq!((standing.place.base, standing.place.size), (7, 0));
+        assert_eq!(standing.events, [Event::CopyReopened { base: 7 }]);
+        assert_eq!((shelf.pointed().base, shelf.read("log-1").as_str()), (7, "content"));
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_never_written_to() {
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    fs::write(outside.path(), "precious").unwrap();
+    for make in [(|path| fs::create_dir(path).unwrap()) as fn(&PathBuf), |path| {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap()
+    }] {
+        for as_pointer in [false, true] {
+            let shelf = Shelf::new();
+            make(if as_pointer { &shelf.store.pointer } else { &shelf.store.copy });
+            assert!(shelf.store.recover().is_err());
+        }
+    }
+    for as_pointer in [false, true] {
+        let shelf = Shelf::new();
+        let path = if as_pointer { &shelf.store.pointer } else { &shelf.store.copy };
+        std::os::unix::fs::symlink(outside.path(), path).unwrap();
+        assert!(shelf.store.recover().is_err());
+    }
+    assert_eq!(fs::read_to_string(outside.path()).unwrap(), "precious");
+}
+
+#[test]
+fn a_rotation_makes_an_archive_and_an_empty_copy() {
+    let shelf = Shelf::with("content", 3);
+    let mut standing = shelf.recover();
+    standing.place.trust = Trust::Whole;
+    let next = shelf.rotate(&standing, 8).unwrap();
+    assert_eq!((next.generation, next.place), (Some(inode(8)), Place::default()));
+    assert_eq!(next.events, [Event::Rotated { to: inode(8) }]);
+    assert_eq!(shelf.names(), ["log", "log.20261120132249"]);
+    assert_eq!(shelf.read("log.20261120132249"), "content");
+    assert_eq!((shelf.pointed().inode, shelf.pointed().durable), (inode(8), 0));
+}
+
+#[test]
+fn rotations_in_one_second_never_replace_an_archive() {
+    let shelf = Shelf::with("7", 1);
+    let mut standing = shelf.recover();
+    for next in 8..20 {
+        standing = shelf.rotate(&standing, next).unwrap();
+        let copy = standing.copy.as_ref().unwrap();
+        let text = next.to_string();
+        take(&shelf.store.fs, &copy.file, &mut standing.place, text.as_bytes());
+    }
+    assert_eq!(shelf.read("log.20261120132249"), "7");
+    for number in 1..12 {
+        assert_eq!(
+            shelf.read(&format!("{}.{number}", "log.20261120132249")),
+            (number + 7).to_string()
+        );
+    }
+    assert_eq!(shelf.names().len(), 13);
+}
+
+/// Every state of the directory that a crash between two steps of a rotation leaves behind.
+#[test]
+fn a_rotation_is_finished_from_wherever_it_stopped() {
+    type Step = fn(&Shelf);
+    let steps: [(&str, Step); 6] = [
+        ("after the pointer", |_| {}),
+        ("linked, not yet unlinked", |shelf| {
+            fs::hard_link(shelf.path("log"), shelf.path("log.20261120132249")).unwrap();
+        }),
+        ("renamed", |shelf| {
+            fs::rename(shelf.path("log"), shelf.path("log.20261120132249")).unwrap();
+        }),
+        ("renamed, a new copy made", |shelf| {
+            fs::rename(shelf.path("log"), shelf.path("log.20261120132249")).unwrap();
+            fs::write(shelf.path("log"), "").unwrap();
+        }),
+        ("a new pointer prepared", |shelf| {
+            fs::rename(shelf.path("log"), shelf.path("log.20261120132249")).unwrap();
+            fs::write(shelf.path("log"), "").unwrap();
+            fs::write(scratch_path(&shelf.store.pointer), "half").unwrap();
+        }),
+        ("somebody took the archive's name", |shelf| {
+            fs::write(shelf.path("log.20261120132249"), "foreign").unwrap();
+        }),
+    ];
+    for (what, step) in steps {
+        for times in 1..=2 {
+            let shelf = Shelf::with("content", 7);
+            let state = State::Rotating { suffix: STAMP.to_owned(), next: inode(8) };
+            shelf.point(&Pointer { state, ..shelf.pointer(7) });
+            step(&shelf);
+            let foreign = shelf.path("log.20261120132249").exists()
+                && shelf.read("log.20261120132249") == "foreign";
+            let mut standing = shelf.recover();
+            for _ in 1..times {
+                standing = shelf.recover();
+            }
+            assert_eq!(standing.generation, Some(inode(8)), "{what}");
+            assert_eq!((standing.place.size, standing.place.trust), (0, Trust::Whole), "{what}");
+            let archive = if foreign { "log.20261120132249.1" } else { "log.20261120132249" };
+            assert_eq!(shelf.read(archive), "content", "{what}");
+            assert_eq!(shelf.names().len(), if foreign { 3 } else { 2 }, "{what}");
+            assert!(!scratch_path(&shelf.store.pointer).exists(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_somebody_else_wrote_to_is_not_rotated() {
+    let shelf = Shelf::with("content", 7);
+    let standing = shelf.recover();
+    fs::write(&shelf.store.copy, "content and more").unwrap();
+    assert!(matches!(shelf.rotate(&standing, 8), Err(StoreFault::Changed(_))));
+    assert_eq!(shelf.names(), ["log"]);
+}
+
+#[test]
+fn a_cut_keeps_what_did_arrive_under_another_name() {
+    let shelf = Shelf::with("content", 3);
+    let standing = shelf.recover();
+    let copy = standing.copy.as_ref().unwrap();
+    let cut = Cut { at: 3, keep: true };
+    let after = shelf.store.cut(copy, inode(7), &standing.place, cut).unwrap();
+    assert_eq!((after.place.size, after.place.at, after.place.trust), (3, 3, Trust::Whole));
+    assert_eq!(shelf.read("log"), "con");
+    assert_eq!(shelf.read("log.unverified.3-7"), "tent");
+}
+
+#[test]
+fn a_checkpoint_says_how_much_is_durable_and_notices_a_copy_cut_short() {
+    let shelf = Shelf::with("content", 3);
+    let standing = shelf.recover();
+    let copy = standing.copy.as_ref().unwrap();
+    let place = Place { at: 5, ..standing.place };
+    assert_eq!(shelf.store.checkpoint(copy, inode(7), &place).unwrap(), 5);
+    assert_eq!(shelf.pointed().durable, 5);
+    fs::write(&shelf.store.copy, "con").unwrap();
+    let changed = shelf.store.checkpoint(copy, inode(7), &place);
+    assert!(matches!(changed, Err(StoreFault::Changed(_))));
+}
+
+#[test]
+fn a_reopened_copy_begins_where_the_renamed_one_ends() {
+    let shelf = Shelf::with("content", 7);
+    let standing = shelf.recover();
+    let copy = standing.copy.as_ref().unwrap();
+    let reopen = || shelf.store.reopen(copy, inode(7), &standing.place).unwrap();
+    assert!(reopen().is_none());
+    fs::rename(shelf.path("log"), shelf.path("elsewhere")).unwrap();
+    let after = reopen().unwrap();
+    assert_eq!((after.place.base, after.place.size), (7, 0));
+    assert_eq!((shelf.pointed().base, shelf.pointed().durable), (7, 0));
+    assert_eq!(shelf.read("elsewhere"), "content");
+}
+
+#[test]
+fn missing_directories_are_made_and_a_file_in_their_place_is_told() {
+    let mut shelf = Shelf::new();
+    shelf.store.copy = shelf.path("a/b/c/log");
+    shelf.store.pointer = shelf.path("d/log.ptr");
+    shelf.store.lock().unwrap();
+    assert!(shelf.path("a/b/c").is_dir() && shelf.path("d").is_dir());
+    fs::write(shelf.path("file"), "").unwrap();
+    shelf.store.copy = shelf.path("file/below/log");
+    let fault = shelf.store.lock().unwrap_err().to_string();
+    assert!(fault.starts_with("cannot make directory ") && fault.ends_with("Not a directory"));
+}
+
+#[test]
+fn one_copy_has_one_keeper_by_whatever_name_its_directory_goes() {
+    let shelf = Shelf::new();
+    fs::create_dir(shelf.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", shelf.path("link")).unwrap();
+    let at = |dir: &str, fs: DiskFs| Store {
+        fs,
+        copy: shelf.path(dir).join("log"),
+        pointer: shelf.path(dir).join("ptr"),
+        boot: BOOT.into(),
+    };
+    let fs = DiskFs::default();
+    let held = at("real", fs.clone()).lock().unwrap();
+    for fs in [fs.clone(), DiskFs::default()] {
+        let refused = at("link", fs).lock().unwrap_err();
+        assert!(matches!(refused, StoreFault::Locked(_)), "{refused}");
+    }
+    drop(held);
+    at("link", fs).lock().unwrap();
+}
