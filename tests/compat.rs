@@ -1,16 +1,18 @@
 //! Our fetcher beside fetchlogs 1.1: asking its responder, and taking turns with its fetcher.
 
-mod common {
-    pub mod child;
-    pub mod original;
-}
+mod common;
+#[path = "common/mirror.rs"]
+mod mirror;
+#[path = "common/original.rs"]
+mod original;
 
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 
-use common::child::{Mirror, wait_until, with_suffix};
-use common::original::{OriginalFetcher, OriginalResponder, ResponderTimes};
+use common::wait_seeing;
+use mirror::{Mirror, with_suffix};
+use original::{OriginalFetcher, OriginalResponder, ResponderTimes};
 
 /// Lines that are found nowhere else: `NAME 0`, `NAME 1` and so on.
 fn lines(name: &str, count: usize) -> Vec<u8> {
@@ -43,7 +45,7 @@ fn the_first_contact_fetches_the_whole_file_and_names_its_generation() {
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
     assert_eq!(mirror.pointer_word(), mirror.inode().to_string());
-    assert_eq!(fetcher.count(""), 0, "{:?}", fetcher.lines());
+    assert_eq!(fetcher.said(""), 0, "{:?}", fetcher.lines());
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn what_is_appended_arrives_on_the_same_connection() {
     }
     mirror.append(&lines("many", 100_000));
     mirror.wait_exact_by(&fetcher);
-    assert_eq!(fetcher.count(""), 0, "{:?}", fetcher.lines());
+    assert_eq!(fetcher.said(""), 0, "{:?}", fetcher.lines());
 }
 
 #[test]
@@ -68,9 +70,9 @@ fn a_renamed_log_is_archived_and_the_next_generation_is_told() {
     mirror.wait_exact_by(&fetcher);
     mirror.rotate(&[lines("new", 1000), every_byte()].concat());
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("rotated to {}", mirror.inode()));
+    fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
     assert_eq!(mirror.pointer_word(), mirror.inode().to_string());
-    assert_eq!(fetcher.count(""), 1, "{:?}", fetcher.lines());
+    assert_eq!(fetcher.said(""), 1, "{:?}", fetcher.lines());
 }
 
 #[test]
@@ -97,9 +99,9 @@ fn rotations_one_after_the_other_are_archived_one_by_one() {
         mirror.wait_exact_by(&fetcher);
         mirror.rotate(&lines(&format!("generation {generation}"), generation * 50));
         mirror.wait_exact_by(&fetcher);
-        fetcher.wait_told(&format!("rotated to {}", mirror.inode()));
+        fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
     }
-    assert_eq!(fetcher.count(""), 5, "{:?}", fetcher.lines());
+    assert_eq!(fetcher.said(""), 5, "{:?}", fetcher.lines());
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn takes_over_from_an_original_pointer_without_losing_or_repeating_a_byte() {
     mirror.wait_exact_by(&fetcher);
     mirror.append(&lines("after", 10));
     mirror.wait_exact_by(&fetcher);
-    assert_eq!(fetcher.count(""), 0, "{:?}", fetcher.lines());
+    assert_eq!(fetcher.said(""), 0, "{:?}", fetcher.lines());
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn takes_over_from_an_original_pointer_whose_generation_was_rotated_meanwhile() 
     let responder = original_of(&mirror);
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
-    assert_eq!(fetcher.count(""), 1, "{:?}", fetcher.lines());
+    assert_eq!(fetcher.said(""), 1, "{:?}", fetcher.lines());
 }
 
 #[test]
@@ -154,8 +156,8 @@ fn a_generation_that_is_gone_is_told_as_lost_and_archived() {
     mirror.begin(&lines("new", 10));
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&lost);
-    fetcher.wait_told(&format!("rotated to {}", mirror.inode()));
+    fetcher.wait_said(&lost);
+    fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
     assert_eq!(mirror.pointer_word(), mirror.inode().to_string());
 }
 
@@ -167,11 +169,11 @@ fn truncates_and_recovers(old: &[u8], new: &[u8]) {
     mirror.wait_exact_by(&fetcher);
     mirror.truncate(new);
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost {}:{}", mirror.inode(), old.len()));
+    fetcher.wait_said(&format!("lost {}:{}", mirror.inode(), old.len()));
     mirror.append(&lines("later", 1000));
     mirror.wait_exact_by(&fetcher);
     assert_eq!(mirror.pointer_word(), mirror.inode().to_string());
-    assert_eq!(fetcher.count(&format!("lost {}:{}", mirror.inode(), old.len())), 1);
+    assert_eq!(fetcher.said(&format!("lost {}:{}", mirror.inode(), old.len())), 1);
 }
 
 #[test]
@@ -199,10 +201,10 @@ fn a_short_log_truncated_in_place_is_told_as_lost_when_it_goes_on() {
     mirror.wait_exact_by(&fetcher);
     mirror.truncate(b"");
     // Nobody can see a truncation after which the log has grown again before it was looked at.
-    fetcher.wait_told("ERR init read: connection closed");
+    fetcher.wait_said("ERR init read: connection closed");
     mirror.append(&lines("new", 100));
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
+    fetcher.wait_said(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
 }
 
 #[test]
@@ -215,7 +217,7 @@ fn a_log_truncated_while_nobody_fetched_is_told_as_lost() {
     mirror.truncate(&lines("new", 10));
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
+    fetcher.wait_said(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
 }
 
 /// Another, longer log in the place of the one that was followed, and under its number.
@@ -233,12 +235,12 @@ fn a_longer_log_under_a_reused_number_is_noticed_when_the_responder_comes_back()
     mirror.wait_exact_by(&fetcher);
     let address = responder.address;
     drop(responder);
-    fetcher.wait_told("ERR init connect: Connection refused");
+    fetcher.wait_said("ERR init connect: Connection refused");
     replace_by_longer(&mut mirror);
     let responder = OriginalResponder::start_at(address, &[&mirror.log], ResponderTimes::default());
     responder.lie(&mirror.log, 77);
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost 77:{}", mirror.generations[0].len()));
+    fetcher.wait_said(&format!("lost 77:{}", mirror.generations[0].len()));
 }
 
 #[test]
@@ -251,7 +253,7 @@ fn a_longer_log_under_a_reused_number_is_noticed_after_an_orderly_end() {
     replace_by_longer(&mut mirror);
     responder.hang_up();
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost 77:{}", mirror.generations[0].len()));
+    fetcher.wait_said(&format!("lost 77:{}", mirror.generations[0].len()));
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn a_longer_log_under_a_reused_number_is_noticed_by_a_fetcher_that_starts() {
     replace_by_longer(&mut mirror);
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost 77:{}", mirror.generations[0].len()));
+    fetcher.wait_said(&format!("lost 77:{}", mirror.generations[0].len()));
 }
 
 #[test]
@@ -279,7 +281,7 @@ fn a_longer_log_under_a_reused_number_is_noticed_behind_a_fetcher_that_was_kille
     replace_by_longer(&mut mirror);
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("lost 77:{}", mirror.generations[0].len()));
+    fetcher.wait_said(&format!("lost 77:{}", mirror.generations[0].len()));
 }
 
 #[test]
@@ -294,7 +296,7 @@ fn a_log_truncated_behind_a_fetcher_that_was_killed_is_told_as_lost() {
         let fetcher = mirror.fetch_logs(responder.address);
         mirror.append(&lines("later", 1000));
         mirror.wait_exact_by(&fetcher);
-        fetcher.wait_told(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
+        fetcher.wait_said(&format!("lost {}:{}", mirror.inode(), mirror.generations[0].len()));
     }
 }
 
@@ -307,10 +309,10 @@ fn a_log_that_lost_its_end_and_is_then_rotated_does_not_hold_the_next_one_up() {
     // As after a power loss of its host. What the copy has more stays in its archive.
     let log = fs::OpenOptions::new().write(true).open(&mirror.log).unwrap();
     log.set_len(mirror.generations[0].len() as u64 - 100).unwrap();
-    fetcher.wait_told("ERR init read: connection closed");
+    fetcher.wait_said("ERR init read: connection closed");
     mirror.rotate(&lines("next", 1000));
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("rotated to {}", mirror.inode()));
+    fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
 }
 
 #[test]
@@ -321,7 +323,7 @@ fn a_log_that_is_missing_for_a_while_goes_on_where_it_was() {
     mirror.wait_exact_by(&fetcher);
     let away = mirror.log.with_file_name("away");
     fs::rename(&mirror.log, &away).unwrap();
-    fetcher.wait_told("ERR init read: connection closed");
+    fetcher.wait_said("ERR init read: connection closed");
     fs::rename(&away, &mirror.log).unwrap();
     mirror.append(&lines("after", 1000));
     mirror.wait_exact_by(&fetcher);
@@ -336,10 +338,10 @@ fn a_log_that_was_deleted_and_begun_anew_is_told_as_lost() {
     mirror.wait_exact_by(&fetcher);
     let lost = format!("lost {}:{}", mirror.inode(), mirror.generations[0].len());
     fs::remove_file(&mirror.log).unwrap();
-    fetcher.wait_told("ERR init read: connection closed");
+    fetcher.wait_said("ERR init read: connection closed");
     mirror.begin(&lines("new", 10));
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&lost);
+    fetcher.wait_said(&lost);
 }
 
 #[test]
@@ -348,7 +350,7 @@ fn a_log_that_is_not_there_yet_is_fetched_when_it_appears() {
     fs::remove_file(&mirror.log).unwrap();
     let responder = original_of(&mirror);
     let fetcher = mirror.fetch_logs(responder.address);
-    fetcher.wait_told("ERR init read: connection closed");
+    fetcher.wait_said("ERR init read: connection closed");
     mirror.generations.clear();
     mirror.begin(&lines("first", 1000));
     mirror.wait_exact_by(&fetcher);
@@ -382,7 +384,7 @@ fn a_rotation_while_the_responder_was_down_loses_nothing() {
     let _responder =
         OriginalResponder::start_at(address, &[&mirror.log], ResponderTimes::default());
     mirror.wait_exact_by(&fetcher);
-    fetcher.wait_told(&format!("rotated to {}", mirror.inode()));
+    fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
 }
 
 #[test]
@@ -394,7 +396,7 @@ fn connections_that_break_in_the_middle_of_the_data_lose_and_repeat_nothing() {
         let before = fs::metadata(&mirror.copy).map_or(0, |metadata| metadata.len());
         mirror.append(&lines(&format!("round {round}"), 50_000));
         let more = || fs::metadata(&mirror.copy).is_ok_and(|metadata| metadata.len() > before);
-        wait_until("more has come", more, || fetcher.lines().join("\n"));
+        wait_seeing("more has come", more, || fetcher.lines().join("\n"));
         responder.hang_up();
     }
     mirror.wait_exact_by(&fetcher);

@@ -1,15 +1,17 @@
 //! Our responder beside fetchlogs 1.1: asked by its fetcher, and by both fetchers in turn.
 
-mod common {
-    pub mod child;
-    pub mod original;
-}
+mod common;
+#[path = "common/mirror.rs"]
+mod mirror;
+#[path = "common/original.rs"]
+mod original;
 
 use std::fs;
 use std::net::SocketAddr;
 
-use common::child::{Mirror, Program, wait_until};
-use common::original::OriginalFetcher;
+use common::{Program, wait_seeing};
+use mirror::Mirror;
+use original::OriginalFetcher;
 
 /// Lines that are found nowhere else: `NAME 0`, `NAME 1` and so on.
 fn lines(name: &str, count: usize) -> Vec<u8> {
@@ -67,7 +69,7 @@ fn what_is_appended_reaches_the_original_fetcher_on_the_same_connection() {
 fn heartbeats_keep_the_original_fetcher_connected_and_are_not_in_its_copy() {
     let mut mirror = Mirror::of(b"one\n");
     let (responder, address) = serve(&mirror);
-    let times = common::original::FetcherTimes {
+    let times = original::FetcherTimes {
         // Twice the heartbeat, and no patience after it: one silence more would be seen.
         idle: std::time::Duration::from_secs(2),
         ..Default::default()
@@ -75,7 +77,7 @@ fn heartbeats_keep_the_original_fetcher_connected_and_are_not_in_its_copy() {
     let original = OriginalFetcher::start_with(mirror.line(address), times);
     wait_exact(&mirror, &original, &responder);
     let since = std::time::Instant::now();
-    wait_until(
+    wait_seeing(
         "the original would have given up",
         || since.elapsed() > times.idle * 3 / 2,
         || unreachable!(),

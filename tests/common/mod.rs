@@ -19,6 +19,15 @@ use nix::unistd::Pid;
 /// Long enough for anything that should take no time, on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Waits until `condition` holds; after [`PATIENCE`] it fails with `what` and what `seen` sees then.
+pub fn wait_seeing(what: &str, condition: impl Fn() -> bool, seen: impl Fn() -> String) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "this did not happen: {what}; there is: {}", seen());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Waits until `condition` holds, and fails with `what` after [`PATIENCE`].
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
@@ -128,6 +137,12 @@ impl Program {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Asks it to end, as its supervisor does, and waits until it has.
+    pub fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        assert!(self.ended().success(), "{}{}", self.stdout(), self.stderr());
     }
 
     /// Waits for its end.

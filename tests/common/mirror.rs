@@ -1,88 +1,17 @@
-//! The real programs as children that end with their test, and a pair of directories for them.
+//! One log, its copy, and what was ever written to it, for the tests with fetchlogs 1.1.
 
 #![allow(dead_code)] // Every file of tests takes what it needs.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use super::original::{Line, masked};
-
-/// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(9);
-
-/// Waits until `is` holds; after [`PATIENCE`] the test fails and says what `seen` sees.
-pub fn wait_until(what: &str, is: impl Fn() -> bool, seen: impl Fn() -> String) {
-    let until = Instant::now() + PATIENCE;
-    while !is() {
-        assert!(Instant::now() < until, "waited in vain until {what}; there is: {}", seen());
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// One of our programs. Dropping it kills it.
-pub struct Program {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Program {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let lines = Arc::default();
-        collect(child.stdout.take().unwrap(), &lines);
-        collect(child.stderr.take().unwrap(), &lines);
-        Program { child, lines }
-    }
-
-    /// Everything it has said so far, line by line.
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-
-    /// How many lines end with `sentence`.
-    pub fn count(&self, sentence: &str) -> usize {
-        self.lines().iter().filter(|line| line.ends_with(sentence)).count()
-    }
-
-    /// Waits until a line ends with `sentence`.
-    pub fn wait_told(&self, sentence: &str) {
-        let told = || self.count(sentence) > 0;
-        wait_until(&format!("it tells {sentence:?}"), told, || self.lines().join("\n"));
-    }
-
-    /// Asks it to end, as its supervisor does, and waits until it has.
-    pub fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{}", self.lines().join("\n"));
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn collect(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
-    let lines = Arc::clone(lines);
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            lines.lock().unwrap().push(line);
-        }
-    });
-}
+use crate::common::{Program, wait_seeing};
+use crate::original::{Line, masked};
 
 /// One log on its host and everything that is kept of it in the centre, and what was ever written to
 /// it: the content of its generations, in their order.
@@ -186,11 +115,9 @@ impl Mirror {
     /// Waits until every generation is kept in a file of its own, all of it and nothing else.
     pub fn wait_exact(&self, told: impl Fn() -> String) {
         let wanted: Vec<Vec<u8>> = self.generations.iter().map(|content| masked(content)).collect();
-        wait_until(
-            &format!("what is kept is {}", sketch(&wanted)),
-            || self.kept() == wanted,
-            || format!("{}\n{}", sketch(&self.kept()), told()),
-        );
+        let seen = || format!("{}\n{}", sketch(&self.kept()), told());
+        let what = format!("what is kept is {}", sketch(&wanted));
+        wait_seeing(&what, || self.kept() == wanted, seen);
     }
 
     /// Waits until `fetcher` has kept all of it.
@@ -212,7 +139,7 @@ impl Mirror {
         fs::write(&conf, format!("{} {} {paths}\n", address.ip(), address.port())).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
         command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
-        Program::start(command.arg(self.dir.path().join("snmp")).arg(conf))
+        Program::spawn(command.arg(self.dir.path().join("snmp")).arg(conf))
     }
 
     /// Starts our responder at `address`, and gives where it listens.
@@ -224,13 +151,9 @@ impl Mirror {
              heartbeat 1s\ncheck 100ms\nlinger 300ms\n"
         );
         fs::write(&conf, text).unwrap();
-        let program = Program::start(Command::new(env!("CARGO_BIN_EXE_serve_logs")).arg(conf));
-        let listening = || {
-            let lines = program.lines();
-            lines.iter().find_map(|line| line.strip_prefix("listening on ")?.parse().ok())
-        };
-        wait_until("it listens", || listening().is_some(), || program.lines().join("\n"));
-        let address = listening().unwrap();
+        let mut program = Program::spawn(Command::new(env!("CARGO_BIN_EXE_serve_logs")).arg(conf));
+        let line = program.told("listening on ");
+        let address = line.rsplit(' ').next().unwrap().parse().unwrap();
         (program, address)
     }
 }
