@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::sys::cause::cause;
 use crate::sys::{clock, signal};
 use compare::{Tally, compare_all};
 use logs::{OwnLog, find_logs};
@@ -45,8 +46,8 @@ pub fn run(once: bool) -> ExitCode {
 }
 
 /// Names what failed, for the operator.
-fn cannot<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
-    move |error| format!("cannot {what}: {error}")
+fn cannot(what: impl Display) -> impl FnOnce(std::io::Error) -> String {
+    move |error| format!("cannot {what}: {}", cause(&error))
 }
 
 fn show(once: bool) -> Result<bool, String> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::entry::Entry;
 use crate::status::event::Fault;
 use crate::status::hosts::{Health, Hosts, TOUCH_INTERVAL};
+use crate::sys::cause::cause;
 
 /// The files lag behind the state by at most this: many changes are written as one.
 const DELAY: Duration = Duration::from_millis(100);
@@ -62,7 +63,8 @@ impl Board {
         }
         if let Some(error) = failed.first() {
             let dir = self.dir.display();
-            log::error!("cannot write {} status files in {dir}: {error}", failed.len());
+            let why = cause(error);
+            log::error!("cannot write {} status files in {dir}: {why}", failed.len());
             self.show_at = Some(now + RETRY_INTERVAL);
         }
     }

@@ -1,7 +1,7 @@
 //! The command line of `fetch_logs`.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::settings::{Settings, read_config};
 use super::terms::Timing;
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
+use crate::sys::cause::cause;
 use crate::sys::limits;
 
 /// A wait of nothing would be a hot loop or a failure every time.
@@ -94,8 +95,8 @@ fn print_sources(config: &FetchConfig) -> ExitCode {
 }
 
 fn run(settings: Settings, config: FetchConfig) -> Result<(), String> {
-    fn cannot<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
-        move |error| format!("cannot {what}: {error}")
+    fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
+        move |error| format!("cannot {what}: {}", cause(&error))
     }
     let diagnostics = Output::to(std::io::stderr()).map_err(cannot("start a thread"))?;
     crate::status::output::start_log(diagnostics.clone());

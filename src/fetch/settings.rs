@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::terms::Timing;
 use crate::config::{FetchConfig, parse_fetch};
+use crate::sys::cause::cause;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Settings {
 /// Reads the configuration; the error is for the operator, a line for each fault.
 pub fn read_config(conf: &Path) -> Result<FetchConfig, String> {
     let name = conf.display().to_string();
-    let text = std::fs::read(conf).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text =
+        std::fs::read(conf).map_err(|error| format!("cannot read {name}: {}", cause(&error)))?;
     parse_fetch(&name, &text).map_err(|faults| faults.to_string())
 }
