@@ -54,6 +54,28 @@ fn a_writer_that_never_closes_is_waited_for_as_long_as_the_linger_time() {
 }
 
 #[test]
+fn a_log_that_was_quiet_for_long_is_followed_after_its_rotation_like_any_other() {
+    let bed = Bed::with(HINTS_ONLY, &[("log", b"old\n")]);
+    let old = bed.dir.inode("log");
+    let mut writer = File::options().append(true).open(bed.dir.path("log")).unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(24 * 3600);
+    writer.set_modified(long_ago).unwrap();
+    let mut peer = bed.ask("");
+    peer.expect(bed.status('O', "log") + "old\n\x07");
+    bed.dir.rename("log", "log.1");
+    bed.dir.write("log", "new\n");
+    let mut again = bed.ask_for(old, 4);
+    again.expect(format!("O {old}\n\x07"));
+    writer.write_all(b"late\n").unwrap();
+    peer.expect("late\n");
+    again.expect("late\n");
+    drop(writer);
+    peer.expect_close();
+    again.expect_close();
+    bed.ask_for(old, 9).expect(bed.status('O', "log") + "new\n\x07");
+}
+
+#[test]
 fn many_rotations_while_the_fetcher_is_away_are_fetched_one_after_the_other() {
     let bed = Bed::with(HINTS_ONLY, &[("log", b"generation 0\n")]);
     let (mut have, mut offset) = (bed.dir.inode("log"), 4);
