@@ -8,7 +8,7 @@ use std::time::Instant;
 use mio::net::TcpStream;
 
 use super::files::{FileNo, Files};
-use super::finder::{Finder, quiet_since};
+use super::finder::Finder;
 use super::session::{CloseReason, Input, Opening, Output, Session, Times};
 use super::tail::{Place, View};
 use crate::evloop::Readiness;
@@ -199,13 +199,12 @@ impl Conn {
         let Some(found) = finder.find(desk.files.get(number), request.have) else {
             return Input::Refused;
         };
-        let quiet = quiet_since(&found.facts, finder.wall_ns);
         self.followed = Some(Followed { number, file: found.file });
         Input::Opened(Opening {
             status: found.status,
             from: found.from,
             size: found.facts.size,
-            quiet,
+            quiet: found.quiet,
         })
     }
 

@@ -60,6 +60,9 @@ pub struct Generation<F> {
     pub status: Status,
     /// Where to begin.
     pub from: Offset,
+    /// How long it has been without its name and nothing was written to it; nothing for the current
+    /// file.
+    pub quiet: Duration,
 }
 
 /// Why there is nothing to serve.
@@ -73,25 +76,20 @@ enum Nothing {
     Refused,
 }
 
-/// How long nothing was written to a file; a time of change that lies ahead counts as now.
-pub fn quiet_since(facts: &FileFacts, wall_ns: u64) -> Duration {
-    Duration::from_nanos(wall_ns.saturating_sub(facts.modified_ns))
-}
-
 impl<L: Logs> Finder<'_, L> {
     /// The generation to serve to a fetcher that has `have`. `None`: nothing.
     pub fn find(&self, served: &Served, have: Option<Position>) -> Option<Generation<L::File>> {
         let current = self.open(&served.path);
         let Some(asked) = have else {
             let (file, facts) = current.ok()?;
-            return Some(generation(file, facts, None, Verdict::Found));
+            return Some(generation(file, facts, None, Verdict::Found, Duration::ZERO));
         };
         // Mostly the current file is meant. It comes first among its equals anyway, so no
         // directory needs to be read then.
         if let Ok((file, facts)) = current
             && is_asked(&facts, asked)
         {
-            return Some(same(file, facts, asked));
+            return Some(same(file, facts, asked, Duration::ZERO));
         }
         for _ in 0..LOOKS_MAX {
             match self.choose(&self.candidates(served)?, asked) {
@@ -130,12 +128,17 @@ impl<L: Logs> Finder<'_, L> {
         if !is_asked(&facts, asked) {
             return Err(Nothing::Changed);
         }
-        if candidates[at].current || !self.is_complete(&file, &facts, asked.offset) {
-            return Ok(same(file, facts, asked));
+        if candidates[at].current {
+            return Ok(same(file, facts, asked, Duration::ZERO));
+        }
+        let later = &candidates[at + 1..];
+        let quiet = self.quiet(&facts, later);
+        if !self.is_complete(&file, &facts, asked.offset, quiet) {
+            return Ok(same(file, facts, asked, quiet));
         }
         // Without a successor this is between a rename and the creation of the new file.
-        let next = self.successor(&candidates[at + 1..], asked)?;
-        Ok(next.unwrap_or_else(|| same(file, facts, asked)))
+        let next = self.successor(later, asked)?;
+        Ok(next.unwrap_or_else(|| same(file, facts, asked, quiet)))
     }
 
     /// The first of `later` that can be served.
@@ -145,13 +148,14 @@ impl<L: Logs> Finder<'_, L> {
         asked: Position,
     ) -> Result<Option<Generation<L::File>>, Nothing> {
         let mut verdict = Verdict::Found;
-        for next in later {
+        for (at, next) in later.iter().enumerate() {
             if !next.compressed {
                 match self.open_listed(next) {
                     Err(Nothing::Closed) => {}
                     other => {
                         let (file, facts) = other?;
-                        return Ok(Some(generation(file, facts, Some(asked), verdict)));
+                        let quiet = self.quiet(&facts, &later[at + 1..]);
+                        return Ok(Some(generation(file, facts, Some(asked), verdict, quiet)));
                     }
                 }
             }
@@ -171,11 +175,17 @@ impl<L: Logs> Finder<'_, L> {
         if is_asked(&facts, asked) {
             return Err(Nothing::Changed);
         }
-        Ok(generation(file, facts, Some(asked), Verdict::Lost))
+        Ok(generation(file, facts, Some(asked), Verdict::Lost, Duration::ZERO))
     }
 
     /// Whether all of a rotated file was sent and it grows no more.
-    fn is_complete(&self, file: &L::File, facts: &FileFacts, offset: Offset) -> bool {
+    fn is_complete(
+        &self,
+        file: &L::File,
+        facts: &FileFacts,
+        offset: Offset,
+        quiet: Duration,
+    ) -> bool {
         if facts.size != offset {
             return false;
         }
@@ -183,7 +193,17 @@ impl<L: Logs> Finder<'_, L> {
         // to write more.
         let writers = self.logs.writers(file);
         self.logs.facts(file).is_ok_and(|facts| facts.size == offset)
-            && is_over(writers, quiet_since(facts, self.wall_ns), self.linger)
+            && is_over(writers, quiet, self.linger)
+    }
+
+    /// How long a file has been without its name and nothing was written to it; a time that lies
+    /// ahead counts as now. It lost its name no later than the next of `later` was made, and a log
+    /// that was quiet before may be written to once more before its daemon opens that one.
+    fn quiet(&self, facts: &FileFacts, later: &[Candidate]) -> Duration {
+        let next = later.iter().find(|one| !one.compressed);
+        let Some(next) = next else { return Duration::ZERO };
+        let since = next.facts.id.birth_ns.unwrap_or(0).max(facts.modified_ns);
+        Duration::from_nanos(self.wall_ns.saturating_sub(since))
     }
 
     /// Opens a candidate, and makes sure that it is the one that was listed.
@@ -216,9 +236,9 @@ fn is_asked(facts: &FileFacts, asked: Position) -> bool {
 }
 
 /// The generation asked for, from where the fetcher is; under the very name it has for it.
-fn same<F>(file: F, facts: FileFacts, asked: Position) -> Generation<F> {
+fn same<F>(file: F, facts: FileFacts, asked: Position, quiet: Duration) -> Generation<F> {
     let status = Status { verdict: Verdict::Found, inode: asked.inode };
-    Generation { file, facts, status, from: asked.offset }
+    Generation { file, facts, status, from: asked.offset, quiet }
 }
 
 /// Another generation than the one asked for, from its beginning; under another name than that.
@@ -227,13 +247,14 @@ fn generation<F>(
     facts: FileFacts,
     asked: Option<Position>,
     verdict: Verdict,
+    quiet: Duration,
 ) -> Generation<F> {
     let plain = Inode::new(facts.id.inode);
     let inode = match asked {
         Some(asked) if asked.inode.number() == plain.number() => asked.inode.renamed(),
         _ => plain,
     };
-    Generation { file, facts, status: Status { verdict, inode }, from: 0 }
+    Generation { file, facts, status: Status { verdict, inode }, from: 0, quiet }
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub struct Opening {
     pub from: Offset,
     /// The file's length.
     pub size: Offset,
-    /// How long nothing was written to it.
+    /// How long it has been without its name and nothing was written to it.
     pub quiet: Duration,
 }
 

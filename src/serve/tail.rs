@@ -23,7 +23,7 @@ use crate::pos::Writers;
 pub struct Tail {
     sent: Offset,
     size: Offset,
-    /// How long nothing had been written when `since` began.
+    /// How long it had been without its name and nothing had been written when `since` began.
     quiet: Duration,
     since: Instant,
     looked_at: Instant,
@@ -87,7 +87,8 @@ pub fn is_over(writers: Writers, quiet: Duration, linger: Duration) -> bool {
 }
 
 impl Tail {
-    /// Begins at `sent` in a file of `size` bytes to which nothing was written for `quiet`.
+    /// Begins at `sent` in a file of `size` bytes that lost its name, and was last written to, at
+    /// least `quiet` ago.
     pub fn new(now: Instant, sent: Offset, size: Offset, quiet: Duration) -> Tail {
         Tail { sent, size, quiet, since: now, looked_at: now, moved: false }
     }
@@ -104,7 +105,8 @@ impl Tail {
 
     /// What is to be done, by the order above.
     pub fn handle_view(&mut self, now: Instant, view: View, linger: Duration) -> Decision {
-        if view.size != self.size {
+        // As long as the file has its name, what is quiet may only be a quiet log.
+        if view.size != self.size || view.place == Place::Kept {
             self.size = view.size;
             self.quiet = Duration::ZERO;
             self.since = now;
@@ -231,6 +233,22 @@ mod tests {
         assert_eq!(tail.handle_view(now, grown, LINGER), Decision::Send);
         tail.handle_sent(1);
         assert_eq!(tail.handle_view(now, grown, LINGER), Decision::Wait);
+    }
+
+    #[test]
+    fn a_log_that_was_quiet_before_it_lost_its_name_is_lingered_for_all_the_same() {
+        let (mut tail, start) = at_ten();
+        let secs = Duration::from_secs;
+        let renamed_at = start + secs(3600);
+        assert_eq!(
+            tail.handle_view(renamed_at, view(10, 1, Place::Kept, None), LINGER),
+            Decision::Wait
+        );
+        let moved = view(10, 1, Place::Taken, Some(Writers::Somebody));
+        assert_eq!(tail.handle_view(renamed_at + secs(59), moved, LINGER), Decision::Wait);
+        assert_eq!(tail.linger_ends(LINGER), Some(renamed_at + LINGER));
+        let end = tail.handle_view(renamed_at + LINGER, moved, LINGER);
+        assert_eq!(end, Decision::End(End::Rotated));
     }
 
     #[test]

@@ -73,8 +73,19 @@ impl Bed {
         self.answer(Some(Position { inode, offset }))
     }
 
+    /// The answer that would be given after `later`, if nothing happened until then.
+    fn ask_in(&self, later: Duration, inode: Inode, offset: Offset) -> Answer {
+        let mut finder = self.finder();
+        finder.wall_ns += later.as_nanos() as u64;
+        self.answer_of(&finder, Some(Position { inode, offset }))
+    }
+
     fn answer(&self, have: Option<Position>) -> Answer {
-        let found = self.finder().find(self.files.get(0), have)?;
+        self.answer_of(&self.finder(), have)
+    }
+
+    fn answer_of(&self, finder: &Finder<'_, DiskLogs>, have: Option<Position>) -> Answer {
+        let found = finder.find(self.files.get(0), have)?;
         assert_eq!(found.facts.id.inode, found.status.inode.number());
         Some((found.status.verdict, found.status.inode, found.from))
     }
@@ -167,7 +178,8 @@ fn a_writer_that_is_quiet_for_the_linger_time_does_not_hold_the_rotation_up() {
     let old = bed.file("log.1", "content", LINGER.as_secs() + 1);
     let log = bed.file("log", "new", 0);
     let writer = File::options().append(true).open(bed.base.join("log.1")).unwrap();
-    assert_eq!(bed.ask(old, 7), found(log, 0));
+    assert_eq!(bed.ask(old, 7), found(old, 7), "it was quiet, but lost its name just now");
+    assert_eq!(bed.ask_in(LINGER + Duration::from_secs(1), old, 7), found(log, 0));
     writer.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
     assert_eq!(bed.ask(old, 7), found(old, 7), "a time that lies ahead counts as now");
 }
