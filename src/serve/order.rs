@@ -1,7 +1,14 @@
 //! Which of two rotated files is the older.
 //!
-//! The time of the last change decides. Where it does not (a file system's clock ticks every few
-//! milliseconds, and a rotation of several files takes less), the name does, in one of two ways:
+//! The time of birth decides: one generation begins after another, whatever is written to either
+//! later. The time of the last change would not do: a worker that keeps an old file open writes to
+//! it after its successor was rotated, and one of them would be skipped and the other sent twice. But
+//! a file that was born after its last change is a copy that kept its times, from a backup perhaps;
+//! and where the file system has no times of birth, or for a compressed file, whose birth is that of
+//! the compression, the time of the last change decides.
+//!
+//! Where times are equal (a file system's clock ticks every few milliseconds, and a rotation of
+//! several files takes less), the name decides, in one of two ways:
 //!
 //! * a *counter*, as in `messages.2`: the higher is the older, since each rotation counts it up;
 //! * a *stamp*, as in `messages-20261120` or `messages.2026-11-20T13`: the higher is the newer.

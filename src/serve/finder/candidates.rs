@@ -75,14 +75,36 @@ impl<L: Logs> Finder<'_, L> {
                 Err(_) => {}
             }
         }
-        rotated.sort_by(|a, b| {
-            let key = |one: &Candidate| (one.facts.modified_ns, one.rank.clone());
-            key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
-        });
+        let rotated = in_order(rotated);
         let current = self.logs.facts_at(&served.path).ok().flatten();
         let current = current.and_then(|facts| candidate(served, &served.path, facts));
         without_second_names(rotated, current)
     }
+}
+
+/// Rotated files, the oldest first, as [`order`](crate::serve::order) says.
+fn in_order(rotated: Vec<Candidate>) -> Vec<Candidate> {
+    let (mut compressed, mut plain): (Vec<_>, Vec<_>) =
+        rotated.into_iter().partition(|one| one.compressed);
+    let all_born = plain.iter().all(|one| one.facts.id.birth_ns.is_some());
+    let begun = |one: &Candidate| match one.facts.id.birth_ns {
+        Some(birth) if all_born => birth.min(one.facts.modified_ns),
+        _ => one.facts.modified_ns,
+    };
+    let by_name = |a: &Candidate, b: &Candidate| (&a.rank, &a.path).cmp(&(&b.rank, &b.path));
+    let by_change = |a: &Candidate, b: &Candidate| a.facts.modified_ns.cmp(&b.facts.modified_ns);
+    plain.sort_by(|a, b| begun(a).cmp(&begun(b)).then_with(|| by_name(a, b)));
+    compressed.sort_by(|a, b| by_change(a, b).then_with(|| by_name(a, b)));
+    let mut list = Vec::with_capacity(plain.len() + compressed.len());
+    let mut compressed = compressed.into_iter().peekable();
+    for one in plain {
+        let older =
+            |other: &Candidate| by_change(other, &one).then_with(|| by_name(other, &one)).is_lt();
+        list.extend(std::iter::from_fn(|| compressed.next_if(|other| older(other))));
+        list.push(one);
+    }
+    list.extend(compressed);
+    list
 }
 
 fn candidate(served: &Served, path: &Path, facts: FileFacts) -> Option<Candidate> {

@@ -162,6 +162,24 @@ fn rotations_within_one_tick_of_the_clock_are_ordered_by_their_names() {
 }
 
 #[test]
+fn a_line_that_comes_late_to_an_old_file_does_not_make_it_a_newer_one() {
+    let bed = Bed::new();
+    let chain = ["log.3", "log.2", "log.1", "log"].map(|name| {
+        fs::write(bed.base.join(name), "content").unwrap();
+        bed.inode(name)
+    });
+    for pair in chain.windows(2) {
+        assert_eq!(bed.ask(pair[0], 7), found(pair[1], 0));
+    }
+    let late = File::options().append(true).open(bed.base.join("log.3")).unwrap();
+    late.set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+    drop(late);
+    for pair in chain.windows(2) {
+        assert_eq!(bed.ask(pair[0], 7), found(pair[1], 0), "none is skipped, none sent again");
+    }
+}
+
+#[test]
 fn a_rotated_file_that_is_still_written_is_followed() {
     let bed = Bed::new();
     let old = bed.file("log.1", "content", 5);
