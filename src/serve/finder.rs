@@ -8,7 +8,8 @@
 //!    there; but a rotated one that has been sent whole and grows no more is over, and then its
 //!    successor begins: the *next* candidate, never simply the current file.
 //! 2. One with that number and fewer bytes was truncated, or its number was given to another file:
-//!    the answer is `L`, under [another name](crate::pos::Inode::renamed) of the number.
+//!    the answer is `L` and that file from 0, under [another name](crate::pos::Inode::renamed) of
+//!    the number.
 //! 3. None: `L` and the current file.
 //!
 //! A compressed candidate has its place in the order, but not the bytes of its generation: to step
@@ -164,18 +165,40 @@ impl<L: Logs> Finder<'_, L> {
         Ok(None)
     }
 
-    /// The current file, to a fetcher whose generation is not there.
+    /// What begins for a fetcher whose generation is not there: a rotated file that took its number,
+    /// or was cut in place before it was rotated, since what is in it would be skipped; else the
+    /// current file.
     fn lost(
         &self,
         candidates: &[Candidate],
         asked: Position,
     ) -> Result<Generation<L::File>, Nothing> {
+        let number = asked.inode.number();
+        let renewed = |one: &Candidate| {
+            !one.compressed && one.facts.id.inode == number && one.facts.size < asked.offset
+        };
+        if let Some(at) = candidates.iter().position(renewed) {
+            match self.open_listed(&candidates[at]) {
+                Err(Nothing::Closed) => {}
+                other => return self.begin_lost(other?, &candidates[at..], asked),
+            }
+        }
         let current = candidates.last().filter(|one| one.current).ok_or(Nothing::Refused)?;
-        let (file, facts) = self.open_listed(current)?;
+        self.begin_lost(self.open_listed(current)?, &[], asked)
+    }
+
+    /// The first of `from_here`, opened, from its beginning.
+    fn begin_lost(
+        &self,
+        (file, facts): (L::File, FileFacts),
+        from_here: &[Candidate],
+        asked: Position,
+    ) -> Result<Generation<L::File>, Nothing> {
         if is_asked(&facts, asked) {
             return Err(Nothing::Changed);
         }
-        Ok(generation(file, facts, Some(asked), Verdict::Lost, Duration::ZERO))
+        let quiet = self.quiet(&facts, from_here.get(1..).unwrap_or_default());
+        Ok(generation(file, facts, Some(asked), Verdict::Lost, quiet))
     }
 
     /// Whether all of a rotated file was sent and it grows no more.

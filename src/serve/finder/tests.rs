@@ -266,11 +266,12 @@ fn a_file_truncated_in_place_is_another_generation_under_another_name() {
 }
 
 #[test]
-fn a_rotated_file_that_is_too_short_is_not_the_one_asked_for() {
+fn a_rotated_file_that_is_too_short_is_another_generation_and_not_skipped() {
     let bed = Bed::new();
     let old = bed.file("log.1", "cut", 100);
     let log = bed.file("log", "content", 0);
-    assert_eq!(bed.ask(old, 7), lost(log));
+    assert_eq!(bed.ask(old, 7), lost(old.renamed()));
+    assert_eq!(bed.ask(old.renamed(), 3), found(log, 0));
 }
 
 #[test]
