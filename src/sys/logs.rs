@@ -17,7 +17,8 @@ pub trait Logs {
 
     /// Opens a regular file. A link anywhere in the path, a directory, a FIFO and so on are refused.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
-    /// At most `names_max` names in a directory, in no order.
+    /// The names in a directory, in no order; an error if there are more than `names_max`, since a
+    /// part of them would hide the others.
     fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>>;
     /// What is known of an open file.
     fn facts(&self, file: &Self::File) -> io::Result<FileFacts>;
@@ -67,7 +68,14 @@ impl Logs for DiskLogs {
     }
 
     fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>> {
-        std::fs::read_dir(dir)?.take(names_max).map(|entry| Ok(entry?.file_name())).collect()
+        let entries = std::fs::read_dir(dir)?.take(names_max + 1);
+        let names: Vec<OsString> =
+            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        if names.len() > names_max {
+            let message = format!("more than {names_max} names in a directory");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        Ok(names)
     }
 
     fn facts(&self, file: &File) -> io::Result<FileFacts> {
@@ -94,6 +102,17 @@ impl Logs for DiskLogs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_all_there_are_or_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let logs = DiskLogs::new().unwrap();
+        assert_eq!(logs.names(dir.path(), 3).unwrap().len(), 3);
+        assert!(logs.names(dir.path(), 2).is_err());
+    }
 
     #[test]
     fn links_in_the_directory_are_followed_once_and_what_is_missing_is_kept() {

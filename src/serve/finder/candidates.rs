@@ -12,8 +12,13 @@ use crate::serve::order::{Rank, plain_name};
 use crate::sys::logs::Logs;
 
 /// Names looked at in one directory of rotated files: a directory with more is not one that a
-/// rotation made, and a request must not stall the loop.
+/// rotation made, and a request must not stall the loop. Then nothing is served that needs the list:
+/// with a part of it a generation would be skipped, or given up as lost.
 const NAMES_MAX: usize = 100_000;
+
+/// Rotated files of one served file, each of which is looked at: one an hour for a year, and the
+/// loop stands still for a few hundredths of a second.
+const ROTATED_MAX: usize = 10_000;
 
 /// A file that may have the bytes asked for.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl<L: Logs> Finder<'_, L> {
             let names = match self.logs.names(&place.dir, NAMES_MAX) {
                 Ok(names) => names,
                 Err(error) if is_gone_or_closed(&error) => continue,
-                // For want of descriptors, say: that must not look as if it were empty.
+                // Too many, or for want of descriptors: that must not look as if it were empty.
                 Err(_) => return Err(Nothing::Refused),
             };
             let rotated = names.iter().filter(|name| place.names.matches(name));
@@ -61,6 +66,9 @@ impl<L: Logs> Finder<'_, L> {
                     .map(|name| place.dir.join(name))
                     .filter(|path| !self.files.is_current(path)),
             );
+        }
+        if seen.len() > ROTATED_MAX {
+            return Err(Nothing::Refused);
         }
         let mut rotated = Vec::new();
         for path in &seen {

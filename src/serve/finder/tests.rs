@@ -373,3 +373,17 @@ fn no_rotation_is_skipped_while_files_are_being_rotated() {
         assert!(answers > 0);
     });
 }
+
+#[test]
+fn more_rotated_files_than_can_be_looked_at_are_no_reason_to_call_one_lost() {
+    let bed = Bed::new();
+    let log = bed.file("log", "content", 0);
+    let gone = Inode::new(log.number() + 1_000_000);
+    for number in 0..=10_000 {
+        File::create(bed.base.join(format!("log.{number}"))).unwrap();
+    }
+    assert_eq!(bed.ask(gone, 7), None);
+    assert_eq!(bed.ask(log, 7), found(log, 7));
+    fs::remove_file(bed.base.join("log.0")).unwrap();
+    assert_eq!(bed.ask(gone, 7), lost(log));
+}
