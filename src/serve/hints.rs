@@ -88,7 +88,8 @@ impl Hints {
                 });
             }
         }
-        let mut hints = Hints { watch: Watch::new()?, dirs, by_watch: HashMap::new() };
+        let watch = Watch::new().map_err(|error| sentences::cannot_watch(&error))?;
+        let mut hints = Hints { watch, dirs, by_watch: HashMap::new() };
         hints.renew();
         Ok(hints)
     }

@@ -9,6 +9,7 @@ use super::session::CloseReason;
 use super::tail::End;
 use crate::pos::Offset;
 use crate::sys::cause::cause;
+use crate::sys::linux::inotify::limit_of;
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,9 +38,21 @@ pub fn not_regular(path: &Path) {
     log::warn!("cannot serve {}: it is a link, or no regular file", path.display());
 }
 
+/// No directory can be watched; of the same kind.
+pub fn cannot_watch(error: &io::Error) -> io::Error {
+    let text = format!("cannot watch directories: {}{}", cause(error), limit(error));
+    io::Error::new(error.kind(), text)
+}
+
 /// A directory whose changes are found only by looking.
 pub fn unwatched(dir: &Path, error: &io::Error) {
-    log::warn!("cannot watch {}: {}", dir.display(), cause(error));
+    let (dir, cause, limit) = (dir.display(), cause(error), limit(error));
+    log::warn!("cannot watch {dir}, only look at it now and then: {cause}{limit}");
+}
+
+/// The limit that an error is about: the kernel's word for it sounds like another.
+fn limit(error: &io::Error) -> String {
+    limit_of(error).map(|limit| format!(" (the limit is {limit})")).unwrap_or_default()
 }
 
 /// Peers that were sent away since the last time this was told.

@@ -78,3 +78,25 @@ impl AsRawFd for Watch {
         self.0.as_fd().as_raw_fd()
     }
 }
+
+/// The limit that made an instance or a watch impossible (inotify_init(2), inotify_add_watch(2)).
+pub fn limit_of(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_raw(error.raw_os_error()?) {
+        Errno::EMFILE => Some("fs.inotify.max_user_instances or that of descriptors"),
+        Errno::ENOSPC => Some("fs.inotify.max_user_watches"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_the_kernel_is_called_by_its_name() {
+        let limit = |errno| limit_of(&io::Error::from_raw_os_error(errno));
+        assert!(limit(libc::EMFILE).unwrap().starts_with("fs.inotify.max_user_instances"));
+        assert_eq!(limit(libc::ENOSPC), Some("fs.inotify.max_user_watches"));
+        assert_eq!(limit(libc::EACCES), None);
+    }
+}
