@@ -14,6 +14,11 @@ impl Allow {
         Allow(nets)
     }
 
+    /// Whether nobody may ask.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `peer` may ask. An IPv4 host that came in by an IPv6 socket (`::ffff:192.0.2.7`) is
     /// the IPv4 host.
     pub fn permits(&self, peer: IpAddr) -> bool {

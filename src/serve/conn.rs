@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 
 use super::files::{FileNo, Files};
 use super::finder::Finder;
+use super::listeners::Refused;
 use super::session::{CloseReason, Input, Opening, Output, Session, Times};
 use super::tail::{Place, View};
 use crate::evloop::Readiness;
@@ -29,6 +30,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Bytes taken from a fetcher at once; its request is hardly longer.
 const HEARD_BYTES: usize = 4096;
 
+const NOT_CONFIGURED: &str = "it is not in the configuration";
+
 /// What all connections work with.
 #[derive(Debug)]
 pub struct Desk {
@@ -38,6 +41,7 @@ pub struct Desk {
     pub files: Files,
     /// How long things may take.
     pub times: Times,
+    refused: Refused,
     buffer: Vec<u8>,
 }
 
@@ -76,7 +80,7 @@ pub enum Turn {
 impl Desk {
     /// A desk with its buffer.
     pub fn new(logs: DiskLogs, files: Files, times: Times) -> Desk {
-        Desk { logs, files, times, buffer: vec![0; BUFFER_BYTES] }
+        Desk { logs, files, times, refused: Refused::default(), buffer: vec![0; BUFFER_BYTES] }
     }
 
     fn finder(&self) -> Finder<'_, DiskLogs> {
@@ -182,7 +186,7 @@ impl Conn {
                 Output::Rest => return Turn::Rest,
                 Output::Close(reason) => return Turn::Close(reason),
                 Output::Send(_) if *budget == 0 => return Turn::More,
-                Output::Find(request) => self.find(&request, desk),
+                Output::Find(request) => self.find(&request, now, desk),
                 Output::Say => self.say(),
                 Output::Look => self.look(desk, None),
                 Output::AskWriters => self.ask_writers(desk),
@@ -193,11 +197,19 @@ impl Conn {
         }
     }
 
-    fn find(&mut self, request: &Request, desk: &Desk) -> Input<'static> {
-        let Some(number) = desk.files.look_up(&request.path) else { return Input::Refused };
+    fn find(&mut self, request: &Request, now: Instant, desk: &mut Desk) -> Input<'static> {
         let finder = desk.finder();
-        let Some(found) = finder.find(desk.files.get(number), request.have) else {
-            return Input::Refused;
+        let number = desk.files.look_up(&request.path);
+        let found = number.ok_or_else(|| NOT_CONFIGURED.to_owned()).and_then(|number| {
+            let found = finder.find(desk.files.get(number), request.have)?;
+            Ok((number, found))
+        });
+        let (number, found) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                desk.refused.note(now, self.peer, &request.path, &why);
+                return Input::Refused;
+            }
         };
         self.followed = Some(Followed { number, file: found.file });
         Input::Opened(Opening {

@@ -28,6 +28,7 @@ use super::files::{Files, Served};
 use super::tail::is_over;
 use crate::pos::{FileFacts, Inode, Offset, Position};
 use crate::proto::status::{Status, Verdict};
+use crate::sys::cause::cause;
 use crate::sys::logs::Logs;
 
 use candidates::Candidate;
@@ -71,40 +72,50 @@ pub struct Generation<F> {
 enum Nothing {
     /// The files changed meanwhile: look again.
     Changed,
-    /// This file is kept from us, or not a log: as good as gone.
-    Closed,
-    /// The system has no means for it now, or there is no such file.
-    Refused,
+    /// This file is kept from us, or not a log: as good as gone. Why.
+    Closed(String),
+    /// The system has no means for it now, or there is no such file. Why.
+    Refused(String),
 }
 
 impl<L: Logs> Finder<'_, L> {
-    /// The generation to serve to a fetcher that has `have`. `None`: nothing.
-    pub fn find(&self, served: &Served, have: Option<Position>) -> Option<Generation<L::File>> {
+    /// The generation to serve to a fetcher that has `have`. The error says why there is none, for
+    /// the operator of the responder: the fetcher is told nothing.
+    pub fn find(
+        &self,
+        served: &Served,
+        have: Option<Position>,
+    ) -> Result<Generation<L::File>, String> {
         let current = self.open(&served.path);
         let Some(asked) = have else {
-            let (file, facts) = current.ok()?;
-            return Some(generation(file, facts, None, Verdict::Found, Duration::ZERO));
+            return match current {
+                Ok((file, facts)) => {
+                    Ok(generation(file, facts, None, Verdict::Found, Duration::ZERO))
+                }
+                Err(Nothing::Changed) => Err(MISSING.to_owned()),
+                Err(Nothing::Closed(why) | Nothing::Refused(why)) => Err(why),
+            };
         };
         // Mostly the current file is meant. It comes first among its equals anyway, so no
         // directory needs to be read then.
         if let Ok((file, facts)) = current
             && is_asked(&facts, asked)
         {
-            return Some(same(file, facts, asked, Duration::ZERO));
+            return Ok(same(file, facts, asked, Duration::ZERO));
         }
         for _ in 0..LOOKS_MAX {
             match self.choose(&self.candidates(served)?, asked) {
-                Ok(generation) => return Some(generation),
+                Ok(generation) => return Ok(generation),
                 Err(Nothing::Changed) => {}
-                Err(Nothing::Closed | Nothing::Refused) => return None,
+                Err(Nothing::Closed(why) | Nothing::Refused(why)) => return Err(why),
             }
         }
-        None
+        Err(RESTLESS.to_owned())
     }
 
     /// Whether a fetcher that has all of the file known by `facts` would be given a later one.
     pub fn has_successor(&self, served: &Served, facts: &FileFacts) -> bool {
-        let Some(candidates) = self.candidates(served) else { return false };
+        let Ok(candidates) = self.candidates(served) else { return false };
         let Some(at) = candidates.iter().position(|one| one.facts.same_file(facts)) else {
             return false;
         };
@@ -123,7 +134,7 @@ impl<L: Logs> Finder<'_, L> {
         };
         let Some(at) = found else { return self.lost(candidates, asked) };
         let (file, facts) = match self.open_listed(&candidates[at]) {
-            Err(Nothing::Closed) => return self.lost(candidates, asked),
+            Err(Nothing::Closed(_)) => return self.lost(candidates, asked),
             other => other?,
         };
         if !is_asked(&facts, asked) {
@@ -152,7 +163,7 @@ impl<L: Logs> Finder<'_, L> {
         for (at, next) in later.iter().enumerate() {
             if !next.compressed {
                 match self.open_listed(next) {
-                    Err(Nothing::Closed) => {}
+                    Err(Nothing::Closed(_)) => {}
                     other => {
                         let (file, facts) = other?;
                         let quiet = self.quiet(&facts, &later[at + 1..]);
@@ -179,11 +190,12 @@ impl<L: Logs> Finder<'_, L> {
         };
         if let Some(at) = candidates.iter().position(renewed) {
             match self.open_listed(&candidates[at]) {
-                Err(Nothing::Closed) => {}
+                Err(Nothing::Closed(_)) => {}
                 other => return self.begin_lost(other?, &candidates[at..], asked),
             }
         }
-        let current = candidates.last().filter(|one| one.current).ok_or(Nothing::Refused)?;
+        let missing = || Nothing::Refused(MISSING.to_owned());
+        let current = candidates.last().filter(|one| one.current).ok_or_else(missing)?;
         self.begin_lost(self.open_listed(current)?, &[], asked)
     }
 
@@ -238,12 +250,24 @@ impl<L: Logs> Finder<'_, L> {
     fn open(&self, path: &Path) -> Result<(L::File, FileFacts), Nothing> {
         let file = self.logs.open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Nothing::Changed,
-            _ if is_gone_or_closed(&error) => Nothing::Closed,
-            _ => Nothing::Refused,
+            _ if is_gone_or_closed(&error) => Nothing::Closed(cannot("open", path, &error)),
+            _ => Nothing::Refused(cannot("open", path, &error)),
         })?;
-        let facts = self.logs.facts(&file).map_err(|_| Nothing::Refused)?;
-        if facts.regular { Ok((file, facts)) } else { Err(Nothing::Closed) }
+        let facts = self.logs.facts(&file);
+        let facts = facts.map_err(|error| Nothing::Refused(cannot("look at", path, &error)))?;
+        if facts.regular {
+            Ok((file, facts))
+        } else {
+            Err(Nothing::Closed(format!("{} is no regular file", path.display())))
+        }
     }
+}
+
+const MISSING: &str = "there is no such file";
+const RESTLESS: &str = "its files are renamed all the time";
+
+fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
+    format!("cannot {verb} {}: {}", path.display(), cause(error))
 }
 
 /// Whether an error says something of the file, rather than of the means to look at it.

@@ -8,7 +8,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use super::files::{FileNo, Files};
@@ -25,7 +24,8 @@ const READS_MAX: usize = 64;
 /// The watched directories.
 #[derive(Debug)]
 pub struct Hints {
-    watch: Watch,
+    /// `None` where the system has none left: then files are only looked at now and then.
+    watch: Option<Watch>,
     dirs: Vec<Dir>,
     by_watch: HashMap<WatchId, usize>,
 }
@@ -61,7 +61,7 @@ pub struct Woken {
 
 impl Hints {
     /// Watches the directories of all `files`.
-    pub fn new(files: &Files) -> io::Result<Hints> {
+    pub fn new(files: &Files) -> Hints {
         let mut dirs: Vec<Dir> = Vec::new();
         let mut by_path: HashMap<PathBuf, usize> = HashMap::new();
         let mut concerns = |path: &Path, tell: &mut dyn FnMut(&mut Concerns)| {
@@ -88,17 +88,18 @@ impl Hints {
                 });
             }
         }
-        let watch = Watch::new().map_err(|error| sentences::cannot_watch(&error))?;
+        let watch = Watch::new().inspect_err(sentences::cannot_watch).ok();
         let mut hints = Hints { watch, dirs, by_watch: HashMap::new() };
         hints.renew();
-        Ok(hints)
+        hints
     }
 
     /// Watches all directories again, which changes nothing for those that are watched: one that
     /// was removed and made again, or not there before, is found by this.
     pub fn renew(&mut self) {
+        let Some(all) = &self.watch else { return };
         for (at, dir) in self.dirs.iter_mut().enumerate() {
-            let watch = match self.watch.add_dir(&dir.path) {
+            let watch = match all.add_dir(&dir.path) {
                 Ok(watch) => Some(watch),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => {
@@ -111,7 +112,7 @@ impl Hints {
             if watch != dir.watch {
                 if let Some(before) = std::mem::replace(&mut dir.watch, watch) {
                     self.by_watch.remove(&before);
-                    self.watch.remove_dir(before);
+                    all.remove_dir(before);
                 }
                 self.by_watch.extend(watch.map(|watch| (watch, at)));
             }
@@ -122,7 +123,8 @@ impl Hints {
     pub fn read(&mut self, files: &Files) -> io::Result<Woken> {
         let mut woken = Woken::default();
         for _ in 0..READS_MAX {
-            let hints = self.watch.read()?;
+            let Some(watch) = &self.watch else { return Ok(woken) };
+            let hints = watch.read()?;
             if hints.is_empty() {
                 return Ok(woken);
             }
@@ -146,14 +148,13 @@ impl Hints {
         Ok(woken)
     }
 
+    /// What becomes readable when hints wait.
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
     fn dir(&mut self, watch: WatchId) -> Option<&mut Dir> {
         self.dirs.get_mut(*self.by_watch.get(&watch)?)
-    }
-}
-
-impl AsRawFd for Hints {
-    fn as_raw_fd(&self) -> RawFd {
-        self.watch.as_raw_fd()
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
         let dir = dir.path();
         std::fs::create_dir(dir.join("old")).unwrap();
         let files = files(dir);
-        let mut hints = Hints::new(&files).unwrap();
+        let mut hints = Hints::new(&files);
         let mut write =
             |name: &str| woken(&mut hints, &files, || std::fs::write(dir.join(name), "x").unwrap());
         assert_eq!(write("a.log"), [0]);
@@ -224,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         let files = files(dir);
-        let mut hints = Hints::new(&files).unwrap();
+        let mut hints = Hints::new(&files);
         let old = dir.join("old");
         for _ in 0..3 {
             std::fs::create_dir(&old).unwrap();

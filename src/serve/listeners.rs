@@ -131,6 +131,25 @@ impl Pace {
     }
 }
 
+/// Counts the requests that were answered by nothing since that was told.
+#[derive(Debug, Default)]
+pub struct Refused {
+    count: u64,
+    told: Pace,
+}
+
+impl Refused {
+    /// One more.
+    pub fn note(&mut self, now: Instant, peer: SocketAddr, path: &[u8], why: &str) {
+        self.count += 1;
+        if self.told.may_tell(now) {
+            sentences::refused(std::mem::take(&mut self.count), peer, path, why);
+        } else {
+            sentences::refused_too(peer, path, why);
+        }
+    }
+}
+
 /// Counts the peers that were sent away since that was told.
 #[derive(Debug, Default)]
 pub struct Strangers {

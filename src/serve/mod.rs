@@ -83,7 +83,7 @@ fn serve(config: ServeConfig, path: PathBuf) -> io::Result<()> {
     let limit = raise_descriptors()?;
     let connections = config.max_connections;
     if limit < 2 * connections as u64 + DESCRIPTORS_APART {
-        sentences::few_descriptors(limit, connections);
+        sentences::few_descriptors(limit, connections, DESCRIPTORS_APART);
     }
     let mut responder = Responder::bind(config)?;
     responder.obey_signals(path)?;

@@ -21,7 +21,8 @@
 use std::cmp::Reverse;
 
 /// Suffixes of files whose bytes are not those of the generation.
-const COMPRESSED: [&[u8]; 5] = [b".gz", b".zst", b".xz", b".bz2", b".lz4"];
+const COMPRESSED: [&[u8]; 10] =
+    [b".gz", b".zst", b".xz", b".bz2", b".lz4", b".Z", b".lzma", b".lz", b".br", b".zip"];
 
 /// Digits that make a stamp: a year, a month and a day.
 const STAMP_DIGITS: usize = 8;

@@ -83,8 +83,10 @@ impl Responder {
         listeners.set(&config.listen, &evloop)?;
         let times = times_of(&config);
         let files = Files::new(config.files, DiskLogs::resolve);
-        let hints = Hints::new(&files)?;
-        evloop.register_readable(&hints, Who::Watch)?;
+        let hints = Hints::new(&files);
+        if let Some(watch) = hints.watch() {
+            evloop.register_readable(watch, Who::Watch)?;
+        }
         let responder = Responder {
             evloop,
             stopper,
@@ -104,7 +106,7 @@ impl Responder {
             check: config.check,
             next_check: clock::now() + config.check,
         };
-        responder.warn_of_links();
+        responder.warn_of_refusals();
         Ok(responder)
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::session::CloseReason;
 use super::tail::End;
 use crate::pos::Offset;
+use crate::proto::printable;
 use crate::sys::cause::cause;
 use crate::sys::linux::inotify::limit_of;
 
@@ -38,10 +39,10 @@ pub fn not_regular(path: &Path) {
     log::warn!("cannot serve {}: it is a link, or no regular file", path.display());
 }
 
-/// No directory can be watched; of the same kind.
-pub fn cannot_watch(error: &io::Error) -> io::Error {
-    let text = format!("cannot watch directories: {}{}", cause(error), limit(error));
-    io::Error::new(error.kind(), text)
+/// No directory can be watched: changes are found only by looking.
+pub fn cannot_watch(error: &io::Error) {
+    let (cause, limit) = (cause(error), limit(error));
+    log::warn!("cannot watch directories, only look at files now and then: {cause}{limit}");
 }
 
 /// A directory whose changes are found only by looking.
@@ -62,6 +63,27 @@ pub fn not_allowed(count: u64, last: IpAddr) {
     );
 }
 
+/// Requests that got no answer since the last time this was told, the last of them in full.
+pub fn refused(count: u64, peer: SocketAddr, path: &[u8], why: &str) {
+    let path = printable(path);
+    log::warn!("cannot serve {path} to {peer}: {why} (requests since last told: {count})");
+}
+
+/// The same where it was told a short while ago.
+pub fn refused_too(peer: SocketAddr, path: &[u8], why: &str) {
+    log::info!("cannot serve {} to {peer}: {why}", printable(path));
+}
+
+/// A file that is not there, so nobody is served with it for now.
+pub fn missing(path: &Path) {
+    log::warn!("cannot find {}: it is served when it is there", path.display());
+}
+
+/// Nobody is on the allow list.
+pub fn nobody_allowed() {
+    log::warn!("cannot answer anybody: the configuration has no allow");
+}
+
 /// Accepting has to wait.
 pub fn cannot_accept(error: &io::Error) {
     log::warn!("cannot accept connections for now: {}", cause(error));
@@ -73,8 +95,12 @@ pub fn not_welcomed(peer: SocketAddr, error: &io::Error) {
 }
 
 /// Fewer descriptors than the configured connections need.
-pub fn few_descriptors(limit: u64, connections: usize) {
-    log::warn!("{limit} descriptors do not suffice for {connections} connections of two each");
+pub fn few_descriptors(limit: u64, connections: usize, apart: u64) {
+    let needed = 2 * connections as u64 + apart;
+    log::warn!(
+        "max-connections {connections} needs {needed} descriptors, there are {limit}: \
+         connections beyond that wait"
+    );
 }
 
 /// A generation is being sent.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// After this long without an acknowledgement for bytes sent, the kernel gives a connection up.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After this long without an acknowledgement for bytes sent, or with a peer that takes none, the
+/// kernel gives a connection up (tcp(7), TCP_USER_TIMEOUT). Longer than the 60 s after which the
+/// responder itself gives up one that takes nothing, so that it can say so.
+const USER_TIMEOUT: Duration = Duration::from_secs(90);
 /// An idle connection is probed after this long, then every `KEEPALIVE_INTERVAL`.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);

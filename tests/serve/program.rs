@@ -57,6 +57,36 @@ fn a_broken_configuration_is_reported_and_the_old_one_stays() {
     bed.ask("").expect(bed.status('O', "log") + "content\nmore\n\x07");
 }
 
+#[test]
+fn a_request_that_gets_no_answer_is_told_to_the_operator_with_its_reason() {
+    for (path, why) in [
+        ("/etc/passwd", "it is not in the configuration".to_owned()),
+        ("BASE/missing", "there is no such file".to_owned()),
+        ("BASE/dir", "not a regular file".to_owned()),
+    ] {
+        let bed = Bed::new("file BASE/missing\nfile BASE/dir\nfile BASE/log\n");
+        std::fs::create_dir(bed.dir.path("dir")).unwrap();
+        let path = path.replace("BASE", &bed.dir.path("").display().to_string());
+        let path = path.replace("//", "/");
+        let mut peer = bed.connect();
+        peer.send(format!("{path} 0 0\n"));
+        peer.expect_close();
+        bed.program.complained(&format!("cannot serve {path} to 127.0.0.1:"));
+        bed.program.complained(&why);
+    }
+}
+
+#[test]
+fn what_will_be_refused_is_told_at_the_start() {
+    let bed = Bed::new("allow 127.0.0.1\nfile BASE/later\nfile BASE/log\n");
+    bed.program.complained("/later: it is served when it is there");
+    let dir = Dir::new();
+    let log = dir.write("log", "");
+    let conf = dir.config("conf", &format!("listen 127.0.0.1:0\nfile {}\n", log.display()));
+    let program = Program::start(SERVE_LOGS, &[conf.as_os_str()]);
+    program.complained("cannot answer anybody: the configuration has no allow");
+}
+
 /// Runs `serve_logs` to its end: exit code, standard output, standard error.
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let done = Command::new(SERVE_LOGS).args(args).output().unwrap();

@@ -54,8 +54,10 @@ impl Responder {
     fn apply(&mut self, config: ServeConfig, now: Instant) -> io::Result<()> {
         let times = times_of(&config);
         let files = Files::new(config.files, DiskLogs::resolve);
-        let hints = Hints::new(&files)?;
-        self.evloop.register_readable(&hints, Who::Watch)?;
+        let hints = Hints::new(&files);
+        if let Some(watch) = hints.watch() {
+            self.evloop.register_readable(watch, Who::Watch)?;
+        }
         self.listeners.set(&config.listen, &self.evloop)?;
         self.hints = hints;
         self.allow = Allow::new(config.allow);
@@ -64,7 +66,7 @@ impl Responder {
         self.next_check = now;
         self.desk.times = times;
         self.exchange_files(files);
-        self.warn_of_links();
+        self.warn_of_refusals();
         Ok(())
     }
 
@@ -95,13 +97,16 @@ impl Responder {
         }
     }
 
-    /// Tells of served files that will be refused as they are now.
-    pub(super) fn warn_of_links(&self) {
+    /// Tells what will be refused with things as they are now.
+    pub(super) fn warn_of_refusals(&self) {
+        if self.allow.is_empty() {
+            sentences::nobody_allowed();
+        }
         for (_, served) in self.desk.files.iter() {
-            if let Ok(Some(facts)) = self.desk.logs.facts_at(&served.path)
-                && !facts.regular
-            {
-                sentences::not_regular(&served.asked_as);
+            match self.desk.logs.facts_at(&served.path) {
+                Ok(Some(facts)) if !facts.regular => sentences::not_regular(&served.path),
+                Ok(None) => sentences::missing(&served.path),
+                Ok(Some(_)) | Err(_) => {}
             }
         }
     }
