@@ -72,13 +72,97 @@ pub struct Position {
     pub offset: Offset,
 }
 
+/// The longest path that goes over the wire, in bytes: percent-encoded, with its offset and digests,
+/// it still fits in a request line.
+pub const PATH_BYTES_MAX: usize = 1024;
+
+/// The longest generation, and so the largest offset: file offsets have 63 bits.
+pub const OFFSET_MAX: Offset = i64::MAX as u64;
+
 /// Reads an offset: decimal digits that fit in 63 bits, the range of file offsets.
 pub fn parse_offset(text: &[u8]) -> Option<Offset> {
-    if text.is_empty() || text.len() > 20 || !text.iter().all(u8::is_ascii_digit) {
+    parse_number(text).filter(|&value| value <= OFFSET_MAX)
+}
+
+/// Reads a number: at most 20 decimal digits that fit in 64 bits.
+pub fn parse_number(text: &[u8]) -> Option<u64> {
+    if text.len() > 20 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value: u64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (value <= i64::MAX as u64).then_some(value)
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A word that one end makes and the other only keeps and compares: an identity, a boot, the name of
+/// a reader. 1 to 64 printable ASCII characters, no blanks.
+///
+/// It is stored in place: a peer makes nobody allocate with it, and it is copied like a number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    len: u8,
+    /// Zeros behind `len`, so that equal tokens are equal as a whole.
+    bytes: [u8; Token::CHARS_MAX],
+}
+
+impl Token {
+    /// Longest token, in characters.
+    pub const CHARS_MAX: usize = 64;
+
+    /// Reads a token; `None` for anything that is none.
+    pub fn parse(text: &[u8]) -> Option<Token> {
+        if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
+            return None;
+        }
+        let mut bytes = [0; Token::CHARS_MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        Some(Token { len: text.len() as u8, bytes })
+    }
+
+    /// Its characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", self.as_str())
+    }
+}
+
+/// Where a source begins that was never fetched before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Start {
+    /// With the first byte of the current file.
+    #[default]
+    Begin,
+    /// With what is written from now on.
+    End,
+    /// With the oldest rotated generation that is still there.
+    History,
+}
+
+impl Start {
+    /// Reads `begin`, `end` or `history`.
+    pub fn parse(text: &[u8]) -> Option<Start> {
+        [Start::Begin, Start::End, Start::History]
+            .into_iter()
+            .find(|start| start.as_str().as_bytes() == text)
+    }
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Start::Begin => "begin",
+            Start::End => "end",
+            Start::History => "history",
+        }
+    }
 }
 
 /// Who a file on disk is, as far as its file system tells.
@@ -207,6 +291,27 @@ mod tests {
         {
             assert_eq!(parse_offset(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_1_to_64_printable_characters_without_blanks() {
+        let longest = "x".repeat(Token::CHARS_MAX);
+        for text in ["7", "1835021.7.1732105369000000000", "a=b:c%", &longest] {
+            assert_eq!(Token::parse(text.as_bytes()).unwrap().to_string(), text);
+        }
+        assert_ne!(Token::parse(b"a"), Token::parse(b"ab"));
+        for text in ["", "a b", "a\t", "a\n", "\0", "\x7f", "é", &"x".repeat(65)] {
+            assert_eq!(Token::parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_is_one_of_three_words() {
+        for start in [Start::Begin, Start::End, Start::History] {
+            assert_eq!(Start::parse(start.as_str().as_bytes()), Some(start));
+        }
+        assert_eq!(Start::parse(b""), None);
+        assert_eq!(Start::parse(b"Begin"), None);
     }
 
     #[test]

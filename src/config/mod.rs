@@ -34,12 +34,12 @@ mod pattern;
 mod serve;
 mod words;
 
+pub use crate::pos::PATH_BYTES_MAX;
 pub use directives::parse_serve;
 pub use duration::{DURATION_MAX, emit_duration, parse_duration, parse_duration_within};
 pub use fault::{FAULTS_MAX, Fault, Faults};
 pub use fetch::{FetchConfig, SOURCES_MAX, SourceConfig, parse_fetch};
 pub use host::{HOST_BYTES_MAX, Host};
-pub use path::PATH_BYTES_MAX;
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use serve::{ServeConfig, ServedFile};
 pub use words::{Word, WordFault, emit_word, split_words};

@@ -2,10 +2,7 @@
 //! `a/b`, whatever the link points at.
 
 use super::words::show;
-
-/// The longest path that goes over the wire, in bytes: with its offset and digests it still fits in a
-/// request line.
-pub const PATH_BYTES_MAX: usize = 1024;
+use crate::pos::PATH_BYTES_MAX;
 
 /// The shortest text for the same path, by its letters: no `//`, no `.`, no `/` at the end, and `..`
 /// only at the beginning of a relative path.
