@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 
 use crate::evloop::slots::Slot;
 use crate::proto::fetch::{Ear, strip_alive};
-use crate::proto::status::Status;
+use crate::proto::status::{Reply, Status};
 use crate::proto::{STATUS_BYTES_MAX, WireFault};
 
 /// A connection.
@@ -115,7 +115,11 @@ impl Conn {
                 },
             };
             let (used, status) = match self.ear.handle_peeked(&buf[..peeked]) {
-                Ok(taken) => taken,
+                Ok((used, None)) => (used, None),
+                Ok((used, Some(Reply::One(status)))) => (used, Some(status)),
+                Ok((_, Some(Reply::Two(_) | Reply::Refused(_)))) => {
+                    return Heard::Faulty(WireFault::Contradiction("protocol 2 was not asked for"));
+                }
                 Err(fault) => return Heard::Faulty(fault),
             };
             // They were seen to be there, so they are read in full.

@@ -234,7 +234,7 @@ impl Source {
             .map(|inode| Position { inode, offset: self.place.base + from });
         self.progressed = false;
         self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
-        self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have }));
+        self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have, two: None }));
     }
 
     /// The first byte of the copy that is asked for (again).

@@ -1,9 +1,22 @@
-//! The status line: `O inode` or `L inode`.
+//! The status line: `O inode` or `L inode`, and which protocol a status line is of.
 
-use super::{WireFault, printable};
+use super::answer::{Answer, parse_answer};
+use super::refusal::{Refusal, parse_refusal};
+use super::{TWO, WireFault, printable};
 use crate::pos::Inode;
 
-/// The responder's answer to a request.
+/// A status line of either protocol.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// Of protocol 1: bytes follow as they are, and heartbeats among them.
+    One(Status),
+    /// Of protocol 2: frames follow.
+    Two(Box<Answer>),
+    /// Of protocol 2: nothing is served, nothing follows.
+    Refused(Refusal),
+}
+
+/// The responder's answer to a request of protocol 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Status {
     /// Whether the generation asked for was found.
@@ -22,30 +35,52 @@ pub enum Verdict {
     Lost,
 }
 
-/// Reads a status line (without its newline).
+impl Verdict {
+    /// How a status line begins.
+    pub(super) const fn letter(self) -> char {
+        match self {
+            Verdict::Found => 'O',
+            Verdict::Lost => 'L',
+        }
+    }
+}
+
+/// The letter, and what stands behind it and a blank.
+pub(super) fn split_status(line: &[u8]) -> Option<(Verdict, &[u8])> {
+    match line {
+        [b'O', b' ', text @ ..] => Some((Verdict::Found, text)),
+        [b'L', b' ', text @ ..] => Some((Verdict::Lost, text)),
+        _ => None,
+    }
+}
+
+/// Reads a status line (without its newline) of either protocol: the third word tells which.
+pub fn parse_reply(line: &[u8]) -> Result<Reply, WireFault> {
+    let mut words = line.split(|&byte| byte == b' ');
+    match (words.next(), words.nth(1)) {
+        (Some(b"E"), Some(TWO)) => parse_refusal(line).map(Reply::Refused),
+        (_, Some(TWO)) => parse_answer(line).map(|answer| Reply::Two(Box::new(answer))),
+        _ => parse_status(line).map(Reply::One),
+    }
+}
+
+/// Reads a status line of protocol 1 (without its newline).
 pub fn parse_status(line: &[u8]) -> Result<Status, WireFault> {
     let bad = || WireFault::BadStatus(printable(line));
-    let (verdict, text) = match line {
-        [b'O', b' ', text @ ..] => (Verdict::Found, text),
-        [b'L', b' ', text @ ..] => (Verdict::Lost, text),
-        _ => return Err(bad()),
-    };
+    let (verdict, text) = split_status(line).ok_or_else(bad)?;
     let inode = Inode::parse(text).filter(|inode| inode.number() != 0).ok_or_else(bad)?;
     Ok(Status { verdict, inode })
 }
 
-/// Writes the status line, newline included.
+/// Writes the status line of protocol 1, newline included.
 pub fn emit_status(status: Status) -> Vec<u8> {
-    let letter = match status.verdict {
-        Verdict::Found => 'O',
-        Verdict::Lost => 'L',
-    };
-    format!("{letter} {}\n", status.inode).into_bytes()
+    format!("{} {}\n", status.verdict.letter(), status.inode).into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_status_line_is_a_letter_and_an_inode() {
@@ -69,5 +104,30 @@ mod tests {
             parse_status(b"\x1b[2J\xff").unwrap_err().to_string(),
             r#"bad status line "\x1b[2J\xff""#
         );
+    }
+
+    #[test]
+    fn the_third_word_tells_the_protocol() {
+        let status = Status { verdict: Verdict::Found, inode: Inode::new(7) };
+        assert_eq!(parse_reply(b"O 7"), Ok(Reply::One(status)));
+        assert!(matches!(parse_reply(b"E busy +2 later"), Ok(Reply::Refused(_))));
+        let answer = parse_reply(b"O 7 +2 file=first id=x boot=y from=0 size=0 mtime=0");
+        assert!(matches!(answer, Ok(Reply::Two(_))));
+        for line in ["O 7 +3", "O 7 2", "O 7 ", "E busy", "", "+2", "O +2", "X 7 +2"] {
+            let fault = parse_reply(line.as_bytes());
+            assert!(matches!(fault, Err(WireFault::BadStatus(_))), "{line:?}: {fault:?}");
+        }
+        assert_eq!(parse_reply(b"O 7 +2"), Err(WireFault::MissingField("file")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_a_reply_or_a_fault(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            words in "[OLE] [0-9]{1,3} [+]2( (file|why|id|boot|from|size|mtime|name)=[a-z0-9/%]{0,5}){0,9}"
+        ) {
+            let _ = parse_reply(&bytes);
+            let _ = parse_reply(words.as_bytes());
+        }
     }
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::tail::{Decision, End, Tail, View};
 use crate::pos::Offset;
+use crate::proto::ask::Ask;
 use crate::proto::request::Request;
 use crate::proto::serve::Ear;
 use crate::proto::status::{Status, emit_status};
@@ -199,7 +200,8 @@ impl Session {
                 Output::Close(CloseReason::RequestTimeout)
             }
             (State::Asking { ear, .. }, Input::Heard(bytes)) => match ear.handle_bytes(bytes) {
-                Ok(Some(request)) => Output::Find(request),
+                Ok(Some(Ask::Follow(request))) => Output::Find(request),
+                Ok(Some(Ask::List { .. } | Ask::Digest(_))) => Output::Close(CloseReason::Refused),
                 Ok(None) => Output::Rest,
                 Err(fault) => Output::Close(CloseReason::Fault(fault)),
             },

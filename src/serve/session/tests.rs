@@ -190,3 +190,15 @@ fn a_file_that_gives_no_bytes_though_it_seems_longer_does_not_spin() {
     assert_eq!(session.handle(now, kept(10)), Output::Send(4));
     assert_eq!(session.handle(now, Input::Sent(0)), Output::Rest);
 }
+
+#[test]
+fn a_request_of_protocol_2_is_answered_in_protocol_1() {
+    let (mut session, now) = asking();
+    let find = session.handle(now, Input::Heard(b"/log 7 4 +2 id=x\n"));
+    assert!(matches!(find, Output::Find(request) if request.path == b"/log"));
+    for question in ["LIST /log +2\n", "DIGEST /log 7 4 +2\n"] {
+        let (mut session, now) = asking();
+        let close = session.handle(now, Input::Heard(question.as_bytes()));
+        assert_eq!(close, Output::Close(CloseReason::Refused));
+    }
+}
