@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::copy::{Took, take};
 use super::jobs::{Stored, Task};
 use super::source::Source;
 use super::store::{Locks, OpenCopy, Store};
@@ -15,21 +16,21 @@ use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
 use crate::status::event::{Event, Fault};
 use crate::status::repeats::Repeats;
-use crate::sys::fs::DiskFs;
+use crate::sys::fs::{DiskFs, Fs};
 
 /// A source that is configured.
 #[derive(Debug)]
-pub struct Entry {
+pub struct Entry<F: Fs = DiskFs> {
     /// Its line.
     pub config: SourceConfig,
     /// What is to be done and when.
     pub core: Source,
     /// Its names on disk.
-    pub store: Store<DiskFs>,
+    pub store: Store<F>,
     /// Held from the first recovery on.
-    pub locks: Option<Locks<DiskFs>>,
+    pub locks: Option<Locks<F>>,
     /// Its copy, once there is one.
-    pub copy: Option<OpenCopy<DiskFs>>,
+    pub copy: Option<OpenCopy<F>>,
     /// Its connection.
     pub conn: Option<Slot>,
     /// When its deadline is looked at.
@@ -46,15 +47,9 @@ pub struct Entry {
     proven: Option<SocketAddr>,
 }
 
-impl Entry {
+impl<F: Fs> Entry<F> {
     /// A source that begins.
-    pub fn new(
-        config: SourceConfig,
-        timing: Timing,
-        fs: DiskFs,
-        boot: Arc<str>,
-        seed: u64,
-    ) -> Entry {
+    pub fn new(config: SourceConfig, timing: Timing, fs: F, boot: Arc<str>, seed: u64) -> Entry<F> {
         let remote = config.remote.as_os_str().as_bytes().to_vec();
         let (copy, pointer) = (config.local.clone(), config.pointer.clone());
         Entry {
@@ -107,8 +102,20 @@ impl Entry {
         self.proven = connected;
     }
 
+    /// Puts content that was read into the copy; `alive` says whether a heartbeat was among it.
+    pub fn take_data(&mut self, now: Instant, content: &[u8], alive: bool) {
+        let Some(copy) = self.copy.clone() else { return };
+        let before = self.core.place().at;
+        let took = match content {
+            [] => Took::All,
+            content => take(&self.store.fs, &copy.file, self.core.place_mut(), content),
+        };
+        let moved = self.core.place().at - before;
+        self.core.handle_data(now, took, moved, alive);
+    }
+
     /// A job has ended. Gives what is to be told of it.
-    pub fn handle_stored(&mut self, now: Instant, stored: Stored) -> Vec<Event> {
+    pub fn handle_stored(&mut self, now: Instant, stored: Stored<F>) -> Vec<Event> {
         match stored {
             Stored::Standing(standing, locks) => {
                 self.copy = standing.copy;
@@ -126,7 +133,7 @@ impl Entry {
     }
 
     /// What a worker needs to know to do `job`.
-    pub fn task(&self, slot: Slot, job: Job) -> Task {
+    pub fn task(&self, slot: Slot, job: Job) -> Task<F> {
         Task {
             slot,
             job,

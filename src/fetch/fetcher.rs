@@ -15,7 +15,6 @@ use mio::Interest;
 
 use super::board::Board;
 use super::conn::{Conn, Heard};
-use super::copy::{Took, take};
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
 use super::settings::Settings;
@@ -315,7 +314,7 @@ impl Fetcher {
                 Wants::Data => match conn.read_data(&mut self.buffer) {
                     Heard::Something(content) => {
                         budget = budget.saturating_sub(content.received);
-                        take_data(entry, now, &self.buffer[..content.len], content.alive);
+                        entry.take_data(now, &self.buffer[..content.len], content.alive);
                     }
                     other => hear_no_more(entry, now, other),
                 },
@@ -427,18 +426,6 @@ impl Fetcher {
         let (host, path) = (source.host.to_string(), source.remote.to_string_lossy());
         self.event_log.tell(event::line(clock::wall(), &host, &path, sentence));
     }
-}
-
-/// Puts what was read into the copy.
-fn take_data(entry: &mut Entry, now: Instant, bytes: &[u8], alive: bool) {
-    let Some(copy) = entry.copy.clone() else { return };
-    let before = entry.core.place().at;
-    let took = match bytes {
-        [] => Took::All,
-        bytes => take(&entry.store.fs, &copy.file, entry.core.place_mut(), bytes),
-    };
-    let moved = entry.core.place().at - before;
-    entry.core.handle_data(now, took, moved, alive);
 }
 
 /// Tells the core that a look at the socket gave nothing to go on with.

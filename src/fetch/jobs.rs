@@ -14,7 +14,7 @@ use super::workers::Workers;
 use crate::evloop::slots::Slot;
 use crate::pos::{Inode, Offset};
 use crate::sys::clock;
-use crate::sys::fs::DiskFs;
+use crate::sys::fs::{DiskFs, Fs};
 
 /// Threads that sync and rename. More than one, so that a slow disk under one copy does not hold up
 /// the others; few, since most syncs end in the same journal.
@@ -30,7 +30,7 @@ const STAMP: &str = "%Y%m%d%H%M%S";
 #[derive(Debug)]
 pub enum Report {
     /// A job of a source.
-    Stored(Slot, Stored),
+    Stored(Slot, Stored<DiskFs>),
     /// A source that is no longer configured has left its copy in order.
     Retired,
     /// The addresses of a host, or why there are none.
@@ -42,9 +42,9 @@ pub type LookedUp = Result<Vec<SocketAddr>, String>;
 
 /// How a job of a source ended.
 #[derive(Debug)]
-pub enum Stored {
+pub enum Stored<F: Fs> {
     /// It stands there now; and holds these locks, if it had none.
-    Standing(Standing<DiskFs>, Option<Locks<DiskFs>>),
+    Standing(Standing<F>, Option<Locks<F>>),
     /// The copy was where it was.
     NotReopened,
     /// So much of the copy is durable.
@@ -55,17 +55,17 @@ pub enum Stored {
 
 /// What a job needs to know of its source; taken when the job begins.
 #[derive(Debug)]
-pub struct Task {
+pub struct Task<F: Fs> {
     /// Whose job it is.
     pub slot: Slot,
     /// What is to be done.
     pub job: Job,
     /// Where.
-    pub store: Store<DiskFs>,
+    pub store: Store<F>,
     /// The names are locked already.
     pub locked: bool,
     /// The open copy.
-    pub copy: Option<OpenCopy<DiskFs>>,
+    pub copy: Option<OpenCopy<F>>,
     /// Its generation.
     pub generation: Option<Inode>,
     /// How far it is.
@@ -116,20 +116,20 @@ impl Jobs {
     }
 
     /// Has a job of a source done.
-    pub fn run(&self, task: Task) {
+    pub fn run(&self, task: Task<DiskFs>) {
         let report = self.reporter();
         self.store.run(move || {
             let slot = task.slot;
-            let stored = perform(task).unwrap_or_else(Stored::Failed);
+            let stored = perform(task, &stamp()).unwrap_or_else(Stored::Failed);
             report(Report::Stored(slot, stored));
         });
     }
 
     /// Makes durable what a source has that is no longer configured; its locks are let go then.
-    pub fn retire(&self, task: Task, locks: Option<Locks<DiskFs>>) {
+    pub fn retire(&self, task: Task<DiskFs>, locks: Option<Locks<DiskFs>>) {
         let report = self.reporter();
         self.store.run(move || {
-            if let Err(fault) = perform(task) {
+            if let Err(fault) = perform(task, &stamp()) {
                 log::warn!("{fault}");
             }
             drop(locks);
@@ -162,7 +162,12 @@ impl Jobs {
     }
 }
 
-fn perform(task: Task) -> Result<Stored, StoreFault> {
+fn stamp() -> String {
+    clock::wall().format(STAMP).to_string()
+}
+
+/// Does a job; may wait for the disk. A copy that becomes an archive now has `stamp` in its name.
+pub fn perform<F: Fs>(task: Task<F>, stamp: &str) -> Result<Stored<F>, StoreFault> {
     let Task { job, store, locked, copy, generation, place, .. } = task;
     let standing = match (job, &copy, generation) {
         (Job::Recover, ..) => {
@@ -171,8 +176,7 @@ fn perform(task: Task) -> Result<Stored, StoreFault> {
         }
         (Job::Begin(inode), ..) => store.begin(copy, inode, place)?,
         (Job::Rotate { next, cut }, Some(copy), Some(inode)) => {
-            let stamp = clock::wall().format(STAMP).to_string();
-            store.rotate(copy, inode, &place, cut, next, &stamp)?
+            store.rotate(copy, inode, &place, cut, next, stamp)?
         }
         (Job::Cut(cut), Some(copy), Some(inode)) => store.cut(copy, inode, &place, cut)?,
         (Job::Reopen, Some(copy), Some(inode)) => match store.reopen(copy, inode, &place)? {
