@@ -135,6 +135,25 @@ impl fmt::Debug for Token {
     }
 }
 
+/// A generation, as far as the fetcher knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Generation {
+    /// Its name in protocol 1.
+    pub inode: Inode,
+    /// Its identity as a protocol 2 responder gave it.
+    pub id: Option<Token>,
+    /// When its file was changed last as far as was heard, in nanoseconds since 1970 by the
+    /// responder's clock.
+    pub seen_ns: Option<u64>,
+}
+
+impl Generation {
+    /// One of which a protocol 1 responder told.
+    pub const fn of(inode: Inode) -> Generation {
+        Generation { inode, id: None, seen_ns: None }
+    }
+}
+
 /// Where a source begins that was never fetched before.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Start {

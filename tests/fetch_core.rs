@@ -10,7 +10,7 @@ use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointe
 use fetchlogs::fetch::source::{CHECKPOINT_INTERVAL, OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
 use fetchlogs::fetch::terms::{End, Job, Output, Timing, Wants};
-use fetchlogs::pos::Inode;
+use fetchlogs::pos::{Generation, Inode};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::request::emit_request;
 use fetchlogs::proto::status::parse_status;
@@ -32,8 +32,8 @@ struct Life {
     now: Instant,
 }
 
-fn inode(number: u64) -> Inode {
-    Inode::new(number)
+fn generation(number: u64) -> Generation {
+    Generation::of(Inode::new(number))
 }
 
 /// `durable` of `size` bytes are in the pointer.
@@ -52,7 +52,7 @@ impl Life {
     /// A source that has recovered to stand there.
     fn at(generation: Option<u64>, place: Place) -> Life {
         let mut life = Life::new();
-        life.source.handle_standing(life.now, generation.map(inode), place);
+        life.source.handle_standing(life.now, generation.map(self::generation), place);
         assert_eq!(life.outputs(), []);
         life
     }
@@ -135,17 +135,17 @@ impl Life {
 
     /// The job that runs ends with a fresh copy of generation `next`.
     fn rotated(&mut self, next: Option<u64>) -> Vec<Output> {
-        self.source.handle_standing(self.now, next.map(inode), Place::default());
+        self.source.handle_standing(self.now, next.map(generation), Place::default());
         self.outputs()
     }
 }
 
 fn lost(generation: u64, offset: u64) -> Output {
-    Output::Tell(Event::Lost { inode: inode(generation), offset })
+    Output::Tell(Event::Lost { inode: Inode::new(generation), offset })
 }
 
 fn rotate(next: u64) -> Output {
-    Output::Do(Job::Rotate { next: inode(next), cut: None })
+    Output::Do(Job::Rotate { next: generation(next), cut: None })
 }
 
 fn is_job(outputs: &[Output]) -> bool {
@@ -156,7 +156,7 @@ fn is_job(outputs: &[Output]) -> bool {
 fn a_first_contact_asks_for_nothing_and_begins_with_what_is_there() {
     let mut life = Life::at(None, Place::default());
     assert_eq!(life.ask(), "/log 0 0\n");
-    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(inode(7)))]);
+    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(generation(7)))]);
     assert_eq!(life.source.wants(), Wants::Nothing);
     assert_eq!(life.rotated(Some(7)), []);
     assert_eq!(life.source.wants(), Wants::Data);
@@ -197,8 +197,8 @@ fn what_is_not_durable_after_an_unclean_end_is_compared() {
 fn a_copy_of_unknown_origin_is_compared_from_its_beginning_and_set_aside_if_it_differs() {
     let mut life = Life::at(None, place(0, 1000, Trust::Nothing));
     assert_eq!(life.ask(), "/log 0 0\n");
-    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(inode(7)))]);
-    life.source.handle_standing(life.now, Some(inode(7)), place(0, 1000, Trust::Nothing));
+    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(generation(7)))]);
+    life.source.handle_standing(life.now, Some(generation(7)), place(0, 1000, Trust::Nothing));
     life.data(400);
     let outputs = life.differs();
     let differs = Output::Tell(Event::CopyDiffers { at: 400 });
@@ -352,7 +352,7 @@ fn a_generation_that_ended_shorter_than_the_copy_is_left_for_the_next() {
                 if let Output::Do(Job::Cut(cut)) = output {
                     assert!(cut.at >= 950);
                     let stands = place(900, cut.at, Trust::Whole);
-                    life.source.handle_standing(life.now, Some(inode(7)), stands);
+                    life.source.handle_standing(life.now, Some(generation(7)), stands);
                 } else if let Output::Do(Job::Rotate { .. }) = output {
                     life.rotated(Some(7));
                     life.outputs();
@@ -374,7 +374,7 @@ fn bytes_that_were_compared_are_not_cut_off_with_those_that_were_not() {
     life.ask();
     let outputs = life.status("L 8");
     let cut = Some(Cut { at: 644, keep: true });
-    assert_eq!(outputs[1], Output::Do(Job::Rotate { next: inode(8), cut }));
+    assert_eq!(outputs[1], Output::Do(Job::Rotate { next: generation(8), cut }));
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn a_copy_that_is_not_its_generation_does_not_hide_the_generations_behind() {
         let Some(Output::Do(Job::Rotate { next, .. })) = outputs.last() else {
             panic!("{outputs:?}")
         };
-        life.rotated(Some(next.number()));
+        life.rotated(Some(next.inode.number()));
         assert_eq!(life.ask(), "/log 7 0\n", "{trust:?}");
     }
 }
@@ -425,7 +425,7 @@ fn what_arrived_is_checkpointed_even_if_the_responder_falls_silent_on_the_next_c
     let mut life = Life { source: Source::new(b"/log".to_vec(), hasty, 1), now: Instant::now() };
     life.outputs();
     let place = place(1000, 1000, Trust::Whole);
-    life.source.handle_standing(life.now, Some(inode(7)), place);
+    life.source.handle_standing(life.now, Some(generation(7)), place);
     life.ask();
     life.status("O 7");
     life.data(OVERLAP + 500);
@@ -498,8 +498,8 @@ impl Shelf {
     fn pointer(&self, durable: u64) -> Pointer {
         let file = self.store.fs.open(&self.store.copy).unwrap();
         let copy = self.store.fs.facts(&file).unwrap().id;
-        let (inode, boot) = (inode(7), BOOT.to_owned());
-        Pointer { inode, base: 0, durable, copy, boot, state: State::Active }
+        let (generation, boot) = (generation(7), BOOT.to_owned());
+        Pointer { generation, base: 0, durable, copy, boot, state: State::Active }
     }
 
     fn point(&self, pointer: &Pointer) {
@@ -508,7 +508,7 @@ impl Shelf {
 
     fn pointed(&self) -> Pointer {
         match parse_pointer(&fs::read(&self.store.pointer).unwrap()) {
-            Ok(Held::Pointer(pointer)) => pointer,
+            Ok(Held::Pointer(pointer)) => *pointer,
             other => panic!("{other:?}"),
         }
     }
@@ -543,7 +543,7 @@ impl Shelf {
     ) -> Result<Standing<DiskFs>, StoreFault> {
         let copy = standing.copy.as_ref().unwrap();
         let generation = standing.generation.unwrap();
-        self.store.rotate(copy, generation, &standing.place, None, inode(next), STAMP)
+        self.store.rotate(copy, generation, &standing.place, None, self::generation(next), STAMP)
     }
 }
 
@@ -573,7 +573,7 @@ fn a_pointer_of_the_original_is_believed_with_the_copy_as_it_is() {
     let shelf = Shelf::with("content", 7);
     fs::write(&shelf.store.pointer, "7\n").unwrap();
     let standing = shelf.recover();
-    assert_eq!((standing.generation, standing.place.size), (Some(inode(7)), 7));
+    assert_eq!((standing.generation, standing.place.size), (Some(generation(7)), 7));
     assert_eq!(standing.place.trust, Trust::Whole);
     assert_eq!(shelf.pointed().durable, 7);
 }
@@ -611,7 +611,7 @@ fn a_copy_that_is_shorter_or_another_than_the_pointer_says_is_doubted() {
     fs::write(shelf.path("new"), "foreign").unwrap();
     fs::rename(shelf.path("new"), shelf.path("log")).unwrap();
     let standing = shelf.recover();
-    assert_eq!((standing.generation, standing.place.trust), (Some(inode(7)), Trust::Nothing));
+    assert_eq!((standing.generation, standing.place.trust), (Some(generation(7)), Trust::Nothing));
     assert!(standing.events[0].to_string().contains("is not the file that its pointer names"));
     assert_eq!(shelf.read("log"), "foreign");
 }
@@ -673,11 +673,11 @@ fn a_rotation_makes_an_archive_and_an_empty_copy() {
     let mut standing = shelf.recover();
     standing.place.trust = Trust::Whole;
     let next = shelf.rotate(&standing, 8).unwrap();
-    assert_eq!((next.generation, next.place), (Some(inode(8)), Place::default()));
-    assert_eq!(next.events, [Event::Rotated { to: inode(8) }]);
+    assert_eq!((next.generation, next.place), (Some(generation(8)), Place::default()));
+    assert_eq!(next.events, [Event::Rotated { to: Inode::new(8) }]);
     assert_eq!(shelf.names(), ["log", "log.20261120132249"]);
     assert_eq!(shelf.read("log.20261120132249"), "content");
-    assert_eq!((shelf.pointed().inode, shelf.pointed().durable), (inode(8), 0));
+    assert_eq!((shelf.pointed().generation, shelf.pointed().durable), (generation(8), 0));
 }
 
 #[test]
@@ -728,7 +728,7 @@ fn a_rotation_is_finished_from_wherever_it_stopped() {
     for (what, step) in steps {
         for times in 1..=2 {
             let shelf = Shelf::with("content", 7);
-            let state = State::Rotating { suffix: STAMP.to_owned(), next: inode(8) };
+            let state = State::Rotating { suffix: STAMP.to_owned(), next: generation(8) };
             shelf.point(&Pointer { state, ..shelf.pointer(7) });
             step(&shelf);
             let foreign = shelf.path("log.20261120132249").exists()
@@ -737,7 +737,7 @@ fn a_rotation_is_finished_from_wherever_it_stopped() {
             for _ in 1..times {
                 standing = shelf.recover();
             }
-            assert_eq!(standing.generation, Some(inode(8)), "{what}");
+            assert_eq!(standing.generation, Some(generation(8)), "{what}");
             assert_eq!((standing.place.size, standing.place.trust), (0, Trust::Whole), "{what}");
             let archive = if foreign { "log.20261120132249.1" } else { "log.20261120132249" };
             assert_eq!(shelf.read(archive), "content", "{what}");
@@ -762,7 +762,7 @@ fn a_cut_keeps_what_did_arrive_under_another_name() {
     let standing = shelf.recover();
     let copy = standing.copy.as_ref().unwrap();
     let cut = Cut { at: 3, keep: true };
-    let after = shelf.store.cut(copy, inode(7), &standing.place, cut).unwrap();
+    let after = shelf.store.cut(copy, generation(7), &standing.place, cut).unwrap();
     assert_eq!((after.place.size, after.place.at, after.place.trust), (3, 3, Trust::Whole));
     assert_eq!(shelf.read("log"), "con");
     assert_eq!(shelf.read("log.unverified.3-7"), "tent");
@@ -774,10 +774,10 @@ fn a_checkpoint_says_how_much_is_durable_and_notices_a_copy_cut_short() {
     let standing = shelf.recover();
     let copy = standing.copy.as_ref().unwrap();
     let place = Place { at: 5, ..standing.place };
-    assert_eq!(shelf.store.checkpoint(copy, inode(7), &place).unwrap(), 5);
+    assert_eq!(shelf.store.checkpoint(copy, generation(7), &place).unwrap(), 5);
     assert_eq!(shelf.pointed().durable, 5);
     fs::write(&shelf.store.copy, "con").unwrap();
-    let changed = shelf.store.checkpoint(copy, inode(7), &place);
+    let changed = shelf.store.checkpoint(copy, generation(7), &place);
     assert!(matches!(changed, Err(StoreFault::Changed(_))));
 }
 
@@ -786,7 +786,7 @@ fn a_reopened_copy_begins_where_the_renamed_one_ends() {
     let shelf = Shelf::with("content", 7);
     let standing = shelf.recover();
     let copy = standing.copy.as_ref().unwrap();
-    let reopen = || shelf.store.reopen(copy, inode(7), &standing.place).unwrap();
+    let reopen = || shelf.store.reopen(copy, generation(7), &standing.place).unwrap();
     assert!(reopen().is_none());
     fs::rename(shelf.path("log"), shelf.path("elsewhere")).unwrap();
     let after = reopen().unwrap();

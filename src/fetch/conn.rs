@@ -5,8 +5,13 @@ use std::io::{self, Read, Write};
 use mio::net::TcpStream;
 
 use crate::evloop::slots::Slot;
-use crate::proto::fetch::{Ear, strip_alive};
-use crate::proto::status::{Reply, Status};
+use crate::pos::Offset;
+use crate::proto::ack::emit_ack;
+use crate::proto::ask::Ask;
+use crate::proto::fetch::Ear;
+use crate::proto::frame::Frames;
+use crate::proto::request::{Request, emit_request};
+use crate::proto::status::Reply;
 use crate::proto::{STATUS_BYTES_MAX, WireFault};
 
 /// A connection.
@@ -22,6 +27,10 @@ pub struct Conn {
     pub readable: bool,
     /// It waits for its turn.
     pub queued: bool,
+    /// What follows the status line, if the responder speaks protocol 2.
+    pub frames: Option<Frames>,
+    /// The responder has said that this is the end.
+    pub ended: bool,
     ear: Ear,
     unsent: Vec<u8>,
 }
@@ -41,18 +50,6 @@ pub enum Heard<T> {
     Faulty(WireFault),
 }
 
-/// Data: how many bytes of content are at the front of the buffer, and whether heartbeats were
-/// among them.
-#[derive(Clone, Copy, Debug)]
-pub struct Content {
-    /// Bytes of the generation.
-    pub len: usize,
-    /// There was a heartbeat.
-    pub alive: bool,
-    /// Bytes taken from the socket.
-    pub received: usize,
-}
-
 impl Conn {
     /// A connection that is being made.
     pub fn new(stream: TcpStream, source: Slot) -> Conn {
@@ -62,6 +59,8 @@ impl Conn {
             connected: false,
             readable: false,
             queued: false,
+            frames: None,
+            ended: false,
             ear: Ear::new(),
             unsent: Vec::new(),
         }
@@ -82,9 +81,18 @@ impl Conn {
         }
     }
 
-    /// Sends `bytes`, or as much as fits now; [`Conn::send_rest`] sends the rest.
-    pub fn send(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        self.unsent = bytes;
+    /// Sends the request, or as much of it as fits now; [`Conn::send_rest`] sends the rest.
+    pub fn ask(&mut self, request: Request) -> io::Result<()> {
+        self.unsent = emit_request(&request);
+        self.ear = Ear::after(&Ask::Follow(request));
+        self.send_rest()
+    }
+
+    /// Tells a protocol 2 responder that all before `durable` is on disk here.
+    pub fn acknowledge(&mut self, durable: Offset) -> io::Result<()> {
+        if self.frames.is_some() {
+            self.unsent.extend_from_slice(&emit_ack(durable));
+        }
         self.send_rest()
     }
 
@@ -103,7 +111,7 @@ impl Conn {
     }
 
     /// Reads the status line, and nothing of what follows it.
-    pub fn read_status(&mut self) -> Heard<Status> {
+    pub fn read_status(&mut self) -> Heard<Reply> {
         let mut buf = [0; STATUS_BYTES_MAX];
         loop {
             let peeked = match self.stream.peek(&mut buf) {
@@ -114,33 +122,33 @@ impl Conn {
                     None => continue,
                 },
             };
-            let (used, status) = match self.ear.handle_peeked(&buf[..peeked]) {
-                Ok((used, None)) => (used, None),
-                Ok((used, Some(Reply::One(status)))) => (used, Some(status)),
-                Ok((_, Some(Reply::Two(_) | Reply::Refused(_)))) => {
-                    return Heard::Faulty(WireFault::Contradiction("protocol 2 was not asked for"));
-                }
+            let (used, reply) = match self.ear.handle_peeked(&buf[..peeked]) {
+                Ok(taken) => taken,
                 Err(fault) => return Heard::Faulty(fault),
             };
             // They were seen to be there, so they are read in full.
             if let Err(error) = self.stream.read_exact(&mut buf[..used]) {
                 return Heard::Broken(error);
             }
-            if let Some(status) = status {
-                return Heard::Something(status);
+            if let Some(reply) = reply {
+                if let Reply::Two(answer) = &reply {
+                    self.frames = Some(Frames::following(answer.from));
+                }
+                return Heard::Something(reply);
             }
         }
     }
 
-    /// Reads data into `buf` and takes the heartbeats out.
-    pub fn read_data(&mut self, buf: &mut [u8]) -> Heard<Content> {
+    /// Reads what follows the status line into `buf`; gives how much.
+    pub fn read_data(&mut self, buf: &mut [u8]) -> Heard<usize> {
         loop {
             match self.stream.read(buf) {
-                Ok(0) => return Heard::Closed,
-                Ok(received) => {
-                    let len = strip_alive(&mut buf[..received]);
-                    return Heard::Something(Content { len, alive: len < received, received });
+                // A protocol 2 responder says when a generation ends: without that it has not.
+                Ok(0) if self.frames.is_some() && !self.ended => {
+                    return Heard::Broken(io::Error::other("connection closed"));
                 }
+                Ok(0) => return Heard::Closed,
+                Ok(received) => return Heard::Something(received),
                 Err(error) => {
                     if let Some(heard) = self.after_error(error) {
                         return heard;

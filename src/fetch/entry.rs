@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::copy::{Took, take};
+use super::copy::{Took, read_exact_at, take};
 use super::jobs::{Stored, Task};
 use super::source::Source;
 use super::store::{Locks, OpenCopy, Store};
@@ -14,9 +14,16 @@ use super::terms::{Job, Timing};
 use crate::config::{Host, SourceConfig};
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
+use crate::pos::Offset;
+use crate::proto::asked::Sample;
+use crate::proto::request::Request;
 use crate::status::event::{Event, Fault};
 use crate::status::repeats::Repeats;
 use crate::sys::fs::{DiskFs, Fs};
+
+/// Bytes before the position that a request has the digest of, and bytes at the beginning.
+const TAIL_BYTES: Offset = 64 * 1024;
+const HEAD_BYTES: Offset = 4096;
 
 /// A source that is configured.
 #[derive(Debug)]
@@ -112,6 +119,27 @@ impl<F: Fs> Entry<F> {
         };
         let moved = self.core.place().at - before;
         self.core.handle_data(now, took, moved, alive);
+    }
+
+    /// The request with digests of what the copy has before the position, so that the responder can
+    /// see whether it is the same. Without them where the copy can't be read: then writing it will
+    /// fail as well, and be told.
+    pub fn with_samples(&self, mut request: Request) -> Request {
+        let base = self.core.place().base;
+        let (Some(have), Some(copy)) = (request.have, &self.copy) else { return request };
+        let Some(asked) = &mut request.two else { return request };
+        let end = have.offset.saturating_sub(base);
+        let sample = |from: Offset, len: Offset| {
+            let mut bytes = vec![0; len as usize];
+            read_exact_at(&self.store.fs, &copy.file, &mut bytes, from).ok()?;
+            Sample::of(&bytes)
+        };
+        let tail_len = end.min(TAIL_BYTES);
+        asked.tail = sample(end - tail_len, tail_len);
+        if base == 0 {
+            asked.head = sample(0, end.min(HEAD_BYTES));
+        }
+        request
     }
 
     /// A job has ended. Gives what is to be told of it.

@@ -26,7 +26,9 @@ use crate::evloop::slots::{Slot, Slots};
 use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Readiness};
-use crate::proto::request::emit_request;
+use crate::proto::fetch::strip_alive;
+use crate::proto::frame::{Event, Frames};
+use crate::proto::status::Reply;
 use crate::status::event::{self, Fault};
 use crate::status::output::Output as EventLog;
 use crate::sys::cause::cause;
@@ -308,13 +310,20 @@ impl Fetcher {
             match entry.core.wants() {
                 Wants::Nothing => return,
                 Wants::Status => match conn.read_status() {
-                    Heard::Something(status) => entry.core.handle_status(now, status),
+                    Heard::Something(Reply::One(status)) => entry.core.handle_status(now, status),
+                    Heard::Something(Reply::Two(answer)) => entry.core.handle_answer(now, &answer),
+                    Heard::Something(Reply::Refused(why)) => entry.core.handle_refusal(now, &why),
                     other => hear_no_more(entry, now, other),
                 },
                 Wants::Data => match conn.read_data(&mut self.buffer) {
-                    Heard::Something(content) => {
-                        budget = budget.saturating_sub(content.received);
-                        entry.take_data(now, &self.buffer[..content.len], content.alive);
+                    Heard::Something(received) => {
+                        budget = budget.saturating_sub(received);
+                        let bytes = &mut self.buffer[..received];
+                        match &mut conn.frames {
+                            None => take_plain(entry, now, bytes),
+                            Some(frames) => conn.ended |= take_frames(entry, now, frames, bytes),
+                        }
+                        entry.core.handle_drained();
                     }
                     other => hear_no_more(entry, now, other),
                 },
@@ -389,10 +398,18 @@ impl Fetcher {
                 }
             },
             Output::Ask(request) => {
+                let request = entry.with_samples(request);
                 let conn = entry.conn.and_then(|conn| self.conns.get_mut(conn));
-                let sent = conn.map_or(Ok(()), |conn| conn.send(emit_request(&request)));
+                let sent = conn.map_or(Ok(()), |conn| conn.ask(request));
                 if let Err(error) = sent {
                     self.fail_to_ask(now, slot, &error);
+                }
+            }
+            Output::Acknowledge(durable) => {
+                let conn = entry.conn.and_then(|conn| self.conns.get_mut(conn));
+                if let Some(Err(error)) = conn.map(|conn| conn.acknowledge(durable)) {
+                    // Reading will show that the connection is broken.
+                    log::debug!("cannot acknowledge: {}", cause(&error));
                 }
             }
             Output::Close => self.close_conn(slot),
@@ -426,6 +443,31 @@ impl Fetcher {
         let (host, path) = (source.host.to_string(), source.remote.to_string_lossy());
         self.event_log.tell(event::line(clock::wall(), &host, &path, sentence));
     }
+}
+
+/// What was read in protocol 1: content and heartbeats.
+fn take_plain(entry: &mut Entry, now: Instant, bytes: &mut [u8]) {
+    let len = strip_alive(bytes);
+    entry.take_data(now, &bytes[..len], len < bytes.len());
+}
+
+/// What was read in protocol 2: frames. Says whether the end was among them.
+fn take_frames(entry: &mut Entry, now: Instant, frames: &mut Frames, bytes: &[u8]) -> bool {
+    let (mut at, mut ended) = (0, false);
+    // What came may have ended the connection.
+    while entry.core.wants() == Wants::Data {
+        match frames.poll_event(bytes, &mut at) {
+            Ok(Some(Event::Data(range))) => entry.take_data(now, &bytes[range], false),
+            Ok(Some(Event::Heartbeat { size, mtime_ns })) => {
+                entry.core.handle_heartbeat(now, size == frames.offset(), mtime_ns);
+            }
+            Ok(Some(Event::Close(_))) => ended = true,
+            // The decoder gives a digest only where one was asked for.
+            Ok(Some(Event::Sum(_)) | None) => break,
+            Err(fault) => entry.core.handle_wire_fault(now, &fault),
+        }
+    }
+    ended
 }
 
 /// Tells the core that a look at the socket gave nothing to go on with.

@@ -12,7 +12,7 @@ use super::store::{Locks, OpenCopy, Standing, Store, StoreFault};
 use super::terms::Job;
 use super::workers::Workers;
 use crate::evloop::slots::Slot;
-use crate::pos::{Inode, Offset};
+use crate::pos::{Generation, Offset};
 use crate::sys::clock;
 use crate::sys::fs::{DiskFs, Fs};
 
@@ -67,7 +67,7 @@ pub struct Task<F: Fs> {
     /// The open copy.
     pub copy: Option<OpenCopy<F>>,
     /// Its generation.
-    pub generation: Option<Inode>,
+    pub generation: Option<Generation>,
     /// How far it is.
     pub place: Place,
 }

@@ -8,12 +8,13 @@
 //! 1835021 40960 v=1 base=0 copy=262147.3917.1763644969000000000 boot=9f0c... state=active crc32=0a1b2c3d
 //! ```
 //!
-//! A pointer of fetchlogs 1.1 is the inode alone.
+//! What a protocol 2 responder told of the generation stands in `id=` (its identity) and `seen=` (when it
+//! was changed last). A pointer of fetchlogs 1.1 is the inode alone.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pos::{FileId, Inode, Offset, parse_offset};
+use crate::pos::{FileId, Generation, Inode, Offset, Token, parse_offset};
 use crate::proto::printable;
 use crate::sys::fs::{Fs, dir_of};
 
@@ -21,7 +22,7 @@ use crate::sys::fs::{Fs, dir_of};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pointer {
     /// The generation that the copy holds.
-    pub inode: Inode,
+    pub generation: Generation,
     /// Where in the generation the copy's first byte belongs: not 0 after a local rotation of the
     /// copy in the middle of a generation.
     pub base: Offset,
@@ -48,7 +49,7 @@ pub enum State {
         /// What the archive's name adds to the copy's.
         suffix: String,
         /// The generation after this one.
-        next: Inode,
+        next: Generation,
     },
 }
 
@@ -56,7 +57,7 @@ pub enum State {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Held {
     /// A pointer of ours.
-    Pointer(Pointer),
+    Pointer(Box<Pointer>),
     /// A pointer of fetchlogs 1.1: the inode alone.
     Original(Inode),
 }
@@ -70,22 +71,34 @@ const VERSION: &str = "1";
 pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
     let mut line = format!(
         "{} {} v={VERSION} base={} copy={} boot={}",
-        pointer.inode,
+        pointer.generation.inode,
         pointer.base + pointer.durable,
         pointer.base,
         pointer.copy,
         pointer.boot
     );
+    push_known(&mut line, "", &pointer.generation);
     match &pointer.state {
         State::Active => line.push_str(" state=active"),
         State::Adopting => line.push_str(" state=adopting"),
         State::Rotating { suffix, next } => {
-            line.push_str(&format!(" state=rotating suffix={suffix} next={next}"));
+            line.push_str(&format!(" state=rotating suffix={suffix} next={}", next.inode));
+            push_known(&mut line, "next-", next);
         }
     }
     let checksum = crc32fast::hash(line.as_bytes());
     line.push_str(&format!(" crc32={checksum:08x}\n"));
     line.into_bytes()
+}
+
+/// What a protocol 2 responder told of a generation, each key after `prefix`.
+fn push_known(line: &mut String, prefix: &str, generation: &Generation) {
+    if let Some(id) = generation.id {
+        line.push_str(&format!(" {prefix}id={id}"));
+    }
+    if let Some(seen_ns) = generation.seen_ns {
+        line.push_str(&format!(" {prefix}seen={seen_ns}"));
+    }
 }
 
 /// Reads what a pointer file holds. The error says what is wrong with it, for the operator.
@@ -120,23 +133,30 @@ fn parse_checked(line: &str) -> Option<Held> {
         return None;
     }
     let base = parse_offset(field("base")?.as_bytes())?;
+    let generation = |inode: Inode, id: &str, seen: &str| {
+        Some(Generation {
+            inode,
+            id: field(id).map(|text| Token::parse(text.as_bytes()).ok_or(())).transpose().ok()?,
+            seen_ns: field(seen).map(|text| text.parse().map_err(|_| ())).transpose().ok()?,
+        })
+    };
     let state = match field("state")? {
         "active" => State::Active,
         "adopting" => State::Adopting,
         "rotating" => State::Rotating {
             suffix: field("suffix").filter(|s| !s.is_empty() && !s.contains('/'))?.to_owned(),
-            next: Inode::parse(field("next")?.as_bytes())?,
+            next: generation(Inode::parse(field("next")?.as_bytes())?, "next-id", "next-seen")?,
         },
         _ => return None,
     };
-    Some(Held::Pointer(Pointer {
-        inode,
+    Some(Held::Pointer(Box::new(Pointer {
+        generation: generation(inode, "id", "seen")?,
         base,
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
         boot: field("boot")?.to_owned(),
         state,
-    }))
+    })))
 }
 
 /// The name under which a new pointer is prepared, beside the old one.
@@ -225,7 +245,7 @@ mod tests {
 
     fn example(state: State) -> Pointer {
         Pointer {
-            inode: Inode::new(1835021).renamed(),
+            generation: Generation::of(Inode::new(1835021).renamed()),
             base: 100,
             durable: 40860,
             copy: FileId {
@@ -246,12 +266,26 @@ mod tests {
 
     #[test]
     fn every_pointer_is_read_back_as_it_was_written() {
-        let rotating =
-            State::Rotating { suffix: "20261120132249.1".to_owned(), next: Inode::new(7) };
+        let rotating = State::Rotating {
+            suffix: "20261120132249.1".to_owned(),
+            next: Generation::of(Inode::new(7)),
+        };
         for state in [State::Active, State::Adopting, rotating] {
-            for inode in [Inode::new(7), Inode::new(7).renamed()] {
-                let pointer = Pointer { inode, ..example(state.clone()) };
-                assert_eq!(parse_pointer(&emit_pointer(&pointer)), Ok(Held::Pointer(pointer)));
+            let two = Generation {
+                inode: Inode::new(7),
+                id: Token::parse(b"7.3917.1763644969000000000"),
+                seen_ns: Some(u64::MAX),
+            };
+            for generation in [Generation::of(Inode::new(7).renamed()), two] {
+                let state = match state.clone() {
+                    State::Rotating { suffix, .. } => State::Rotating { suffix, next: generation },
+                    other => other,
+                };
+                let pointer = Pointer { generation, ..example(state) };
+                assert_eq!(
+                    parse_pointer(&emit_pointer(&pointer)),
+                    Ok(Held::Pointer(Box::new(pointer)))
+                );
             }
         }
     }
@@ -310,7 +344,10 @@ mod tests {
         for state in [State::Adopting, State::Active] {
             let pointer = example(state);
             replace_pointer(&fs, &path, &pointer).unwrap();
-            assert_eq!(read_pointer(&fs, &path).unwrap(), Some(Ok(Held::Pointer(pointer))));
+            assert_eq!(
+                read_pointer(&fs, &path).unwrap(),
+                Some(Ok(Held::Pointer(Box::new(pointer))))
+            );
         }
         assert_eq!(fs.names(dir.path()).unwrap(), ["pointer"]);
     }

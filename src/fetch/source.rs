@@ -31,8 +31,11 @@ use super::backoff::Backoff;
 use super::copy::{Place, Took, Trust};
 use super::store::Cut;
 use super::terms::{End, Job, Output, Timing, Wants};
-use crate::pos::{Inode, Offset, Position};
+use crate::pos::{Generation, Offset, Position};
 use crate::proto::WireFault;
+use crate::proto::answer::{Answer, File, Why};
+use crate::proto::asked::Asked;
+use crate::proto::refusal::Refusal;
 use crate::proto::request::Request;
 use crate::proto::status::{Status, Verdict};
 use crate::status::event::{Event, Fault};
@@ -71,7 +74,7 @@ pub struct Source {
     remote: Vec<u8>,
     timing: Timing,
     state: State,
-    generation: Option<Inode>,
+    generation: Option<Generation>,
     place: Place,
     backoff: Backoff,
     job: Option<Job>,
@@ -149,7 +152,7 @@ impl Source {
     }
 
     /// The generation that the copy holds.
-    pub fn generation(&self) -> Option<Inode> {
+    pub fn generation(&self) -> Option<Generation> {
         self.generation
     }
 
@@ -231,10 +234,17 @@ impl Source {
         let have = self
             .generation
             .filter(|_| !anew)
-            .map(|inode| Position { inode, offset: self.place.base + from });
+            .map(|known| Position { inode: known.inode, offset: self.place.base + from });
         self.progressed = false;
         self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
-        self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have, two: None }));
+        let known = self.generation.filter(|_| have.is_some());
+        let asked = Asked {
+            id: known.and_then(|known| known.id),
+            seen_ns: known.and_then(|known| known.seen_ns),
+            ..Asked::default()
+        };
+        let two = Some(Box::new(asked));
+        self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have, two }));
     }
 
     /// The first byte of the copy that is asked for (again).
@@ -254,55 +264,92 @@ impl Source {
         }
     }
 
-    /// The status line has come.
+    /// The status line has come, in protocol 1.
     pub fn handle_status(&mut self, now: Instant, status: Status) {
+        let State::Asking { anew, .. } = self.state else { return };
+        let known = self.generation.map(|known| known.inode);
+        let follows = match (known, status.verdict) {
+            (None, _) => File::First,
+            (Some(inode), Verdict::Found) if inode == status.inode => File::Same,
+            (Some(inode), Verdict::Lost) if inode == status.inode && !anew => {
+                let fault = WireFault::BadStatus(format!("L {inode}"));
+                self.handle_wire_fault(now, &fault);
+                return;
+            }
+            (Some(_), Verdict::Found) => File::Next,
+            (Some(_), Verdict::Lost) => File::Lost(Why::Gone),
+        };
+        self.handle_reply(now, follows, Generation::of(status.inode), 0);
+    }
+
+    /// The status line has come, in protocol 2.
+    pub fn handle_answer(&mut self, now: Instant, answer: &Answer) {
+        let Answer { inode, file, id, from, mtime_ns, .. } = *answer;
+        let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
+        self.handle_reply(now, file, generation, from);
+    }
+
+    /// What follows is `generation`, in the relation `follows` to what we have; it begins at `begin`
+    /// if there is no copy of it yet.
+    fn handle_reply(&mut self, now: Instant, follows: File, generation: Generation, begin: Offset) {
         let State::Asking { from, anew, .. } = self.state else { return };
         self.refusals = 0;
         self.contradictions = if anew { self.contradictions + 1 } else { 0 };
-        let same = self.generation == Some(status.inode);
-        match (self.generation, anew, status.verdict) {
-            (None, _, _) => {
-                self.place.at = 0;
-                self.hold(Job::Begin(status.inode));
-            }
-            // It goes on after all, or another file has its number: nothing would be compared.
-            (Some(_), false, Verdict::Found) if same && self.in_step && from > 0 => {
-                self.in_step = false;
-                self.reconnect(now);
-            }
+        match (self.generation, follows) {
             // It answers, and has not what we asked for: that has become shorter.
-            (Some(inode), true, _) if self.contradictions >= CONTRADICTIONS_MAX => {
+            (Some(known), _) if anew && self.contradictions >= CONTRADICTIONS_MAX => {
                 self.contradictions = 0;
-                self.rotate_lost(inode, status.inode);
+                self.rotate_lost(known, generation);
             }
             // If it was away for a while, now the old question will be answered.
-            (Some(_), true, _) => {
+            (Some(_), _) if anew => {
                 self.refusals = REFUSALS_MAX - 1;
                 self.reconnect(now);
             }
-            (Some(_), false, Verdict::Found) if same => {
+            (None, _) | (_, File::First) => {
+                self.place.at = 0;
+                if self.place.size == 0 {
+                    self.place.base = begin;
+                }
+                self.hold(Job::Begin(generation));
+            }
+            // It goes on after all, or another file has its number: nothing would be compared, and a
+            // protocol 1 responder has compared nothing either.
+            (Some(_), File::Same) if generation.id.is_none() && self.in_step && from > 0 => {
+                self.in_step = false;
+                self.reconnect(now);
+            }
+            (Some(known), File::Same) => {
                 self.place.at = from;
-                self.follow(now);
+                let renamed = (known.inode, known.id) != (generation.inode, generation.id);
+                if renamed && generation.id.is_some() {
+                    self.hold(Job::Begin(generation));
+                } else {
+                    self.follow(now);
+                }
             }
-            (Some(inode), false, Verdict::Lost) if same => {
-                let fault = WireFault::BadStatus(format!("L {inode}"));
-                self.handle_wire_fault(now, &fault);
-            }
-            (Some(_), false, Verdict::Found) => {
+            (Some(_), File::Next) => {
                 let cut = self.unverified_tail();
-                self.hold(Job::Rotate { next: status.inode, cut });
+                self.hold(Job::Rotate { next: generation, cut });
             }
-            (Some(inode), false, Verdict::Lost) => self.rotate_lost(inode, status.inode),
+            (Some(known), File::Lost(_)) => self.rotate_lost(known, generation),
         }
     }
 
-    fn rotate_lost(&mut self, inode: Inode, next: Inode) {
-        self.tell_lost(inode);
+    /// The responder said in words why it will not serve us.
+    pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
+        let why = format!("refused: {} {}", refusal.code, refusal.text());
+        self.give_up(now, Fault::InitRead(why));
+    }
+
+    fn rotate_lost(&mut self, lost: Generation, next: Generation) {
+        self.tell_lost(lost);
         let cut = self.unverified_tail();
         self.hold(Job::Rotate { next, cut });
     }
 
-    fn tell_lost(&mut self, inode: Inode) {
+    fn tell_lost(&mut self, lost: Generation) {
+        let inode = lost.inode;
         let offset = self.place.base + self.place.size;
         self.outputs.push_back(Output::Tell(Event::Lost { inode, offset }));
     }
@@ -321,7 +368,11 @@ impl Source {
 
     /// What came is not the protocol.
     pub fn handle_wire_fault(&mut self, now: Instant, fault: &WireFault) {
-        self.give_up(now, Fault::InitHeader(fault.to_string()));
+        let fault = fault.to_string();
+        match self.state {
+            State::Following { .. } => self.give_up(now, Fault::Read(fault)),
+            _ => self.give_up(now, Fault::InitHeader(fault)),
+        }
     }
 
     /// `took` says what became of data that arrived; `alive` whether a heartbeat was among it.
@@ -356,6 +407,19 @@ impl Source {
         self.set(State::Following { since, until: now + self.timing.idle_timeout });
         self.backoff.succeed();
         self.outputs.push_back(Output::Succeed);
+    }
+
+    /// A protocol 2 heartbeat: the file was changed last at `mtime_ns`; `at_end` if it ends where we
+    /// are.
+    pub fn handle_heartbeat(&mut self, now: Instant, at_end: bool, mtime_ns: u64) {
+        if let (State::Following { .. }, Some(known)) = (self.state, &mut self.generation) {
+            known.seen_ns = Some(mtime_ns);
+        }
+        self.handle_data(now, Took::All, 0, at_end);
+    }
+
+    /// Everything that was read is in the copy.
+    pub fn handle_drained(&mut self) {
         if self.reopen_wanted {
             self.handle_reopen();
         }
@@ -363,7 +427,7 @@ impl Source {
 
     /// The copy has other bytes than the source at `place.at`.
     fn handle_difference(&mut self) {
-        let Some(inode) = self.generation else { return };
+        let Some(known) = self.generation else { return };
         self.outputs.push_back(Output::Close);
         self.in_step = false;
         if let Some(cut) = self.damaged_end() {
@@ -372,20 +436,20 @@ impl Source {
         }
         match self.place.trust {
             // Not a copy of this generation.
-            Trust::Nothing => self.set_aside(inode, None),
+            Trust::Nothing => self.set_aside(known, None),
             // Not the file that we were reading.
             Trust::Durable { .. } | Trust::Whole => {
-                self.tell_lost(inode);
-                self.set_aside(inode, self.unverified_tail());
+                self.tell_lost(known);
+                self.set_aside(known, self.unverified_tail());
             }
         }
     }
 
     /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
     /// there now, which would skip the generations between.
-    fn set_aside(&mut self, inode: Inode, cut: Option<Cut>) {
+    fn set_aside(&mut self, next: Generation, cut: Option<Cut>) {
         self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next: inode, cut });
+        self.hold_apart(Job::Rotate { next, cut });
     }
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
@@ -403,7 +467,7 @@ impl Source {
 
     /// A heartbeat: the source ends where we are. Says whether that ended the connection.
     fn handle_end_reached(&mut self) -> bool {
-        let Some(inode) = self.generation.filter(|_| !self.place.verified()) else { return false };
+        let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
         if let Some(cut) = self.damaged_end() {
             self.outputs.push_back(Output::Close);
             self.hold_apart(Job::Cut(cut));
@@ -412,7 +476,7 @@ impl Source {
         match self.place.trust {
             Trust::Nothing => {
                 self.outputs.push_back(Output::Close);
-                self.set_aside(inode, None);
+                self.set_aside(known, None);
                 true
             }
             // The source has less than it had. Its next bytes will differ from ours, or be ours.
@@ -520,13 +584,17 @@ impl Source {
             self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
         }
         self.end_job();
+        if let State::Following { .. } = self.state {
+            let right = self.place.durable.min(self.place.at);
+            self.outputs.push_back(Output::Acknowledge(self.place.base + right));
+        }
         if self.reopen_wanted {
             self.handle_reopen();
         }
     }
 
     /// The job that holds everything up is done, and the source stands there now.
-    pub fn handle_standing(&mut self, now: Instant, generation: Option<Inode>, place: Place) {
+    pub fn handle_standing(&mut self, now: Instant, generation: Option<Generation>, place: Place) {
         let job = self.job;
         self.end_job();
         let State::Storing { connected } = self.state else { return };

@@ -28,7 +28,7 @@ use super::pointer::{
     Held, Pointer, State, read_pointer, remove_if_there, replace_pointer, scratch_path,
     write_all_at,
 };
-use crate::pos::{FileFacts, FileId, Inode, Offset};
+use crate::pos::{FileFacts, FileId, Generation, Inode, Offset};
 use crate::status::event::Event;
 use crate::sys::cause::cause as in_words;
 use crate::sys::fs::{Fs, dir_of, may_be};
@@ -108,7 +108,7 @@ pub struct Standing<F: Fs> {
     /// The copy; `None` before the first contact.
     pub copy: Option<OpenCopy<F>>,
     /// The generation it holds; `None` if it is to be asked for anew.
-    pub generation: Option<Inode>,
+    pub generation: Option<Generation>,
     /// Where we are in it.
     pub place: Place,
     /// What the operator should know.
@@ -205,8 +205,9 @@ impl<F: Fs> Store<F> {
         };
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
         let place = Place { durable: size, size, at: size, ..Place::default() };
-        self.point(inode, &place, copy.id, State::Active)?;
-        Ok(Standing { copy: Some(copy), generation: Some(inode), place, events: Vec::new() })
+        let generation = Generation::of(inode);
+        self.point(generation, &place, copy.id, State::Active)?;
+        Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
     }
 
     fn recover_active(&self, pointer: &Pointer, adopting: bool) -> Done<Standing<F>> {
@@ -225,7 +226,7 @@ impl<F: Fs> Store<F> {
                 (false, false) => Trust::Durable { same_boot: *pointer.boot == *self.boot },
             };
             let place = Place { base: pointer.base, durable: pointer.durable, at: 0, size, trust };
-            let (generation, events) = (Some(pointer.inode), Vec::new());
+            let (generation, events) = (Some(pointer.generation), Vec::new());
             return Ok(Standing { copy: Some(copy), generation, place, events });
         };
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
@@ -236,9 +237,9 @@ impl<F: Fs> Store<F> {
         let trust = if size == 0 { Trust::Whole } else { Trust::Nothing };
         let place = Place { base: pointer.base, size, trust, ..Place::default() };
         let state = if size == 0 { State::Active } else { State::Adopting };
-        self.point(pointer.inode, &place, copy.id, state)?;
+        self.point(pointer.generation, &place, copy.id, state)?;
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
-        Ok(Standing { copy: Some(copy), generation: Some(pointer.inode), place, events })
+        Ok(Standing { copy: Some(copy), generation: Some(pointer.generation), place, events })
     }
 
     /// The copy is gone. If it was renamed, a new one goes on behind it; else it is fetched again.
@@ -248,10 +249,10 @@ impl<F: Fs> Store<F> {
         }
         let copy = self.create_copy()?;
         let place = Place { base: pointer.base, ..Place::default() };
-        self.point(pointer.inode, &place, copy.id, State::Active)?;
+        self.point(pointer.generation, &place, copy.id, State::Active)?;
         let why = "is missing".to_owned();
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
-        Ok(Standing { copy: Some(copy), generation: Some(pointer.inode), place, events })
+        Ok(Standing { copy: Some(copy), generation: Some(pointer.generation), place, events })
     }
 
     /// Another name in the copy's directory that begins with the copy's and is the file `id`.
@@ -292,9 +293,9 @@ impl<F: Fs> Store<F> {
             None => self.create_copy()?,
         };
         let place = Place { base: pointer.base + kept, ..Place::default() };
-        self.point(pointer.inode, &place, copy.id, State::Active)?;
+        self.point(pointer.generation, &place, copy.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
-        Ok(Standing { copy: Some(copy), generation: Some(pointer.inode), place, events })
+        Ok(Standing { copy: Some(copy), generation: Some(pointer.generation), place, events })
     }
 
     /// The first contact has named the generation: from here on the pointer says whose the copy is,
@@ -302,7 +303,7 @@ impl<F: Fs> Store<F> {
     pub fn begin(
         &self,
         copy: Option<OpenCopy<F>>,
-        generation: Inode,
+        generation: Generation,
         place: Place,
     ) -> Done<Standing<F>> {
         let copy = match copy {
@@ -316,7 +317,12 @@ impl<F: Fs> Store<F> {
 
     /// Makes what is right in the copy durable, and says so in the pointer. Not for a copy that is
     /// being adopted: nothing of it counts before all of it was compared.
-    pub fn checkpoint(&self, copy: &OpenCopy<F>, generation: Inode, place: &Place) -> Done<Offset> {
+    pub fn checkpoint(
+        &self,
+        copy: &OpenCopy<F>,
+        generation: Generation,
+        place: &Place,
+    ) -> Done<Offset> {
         let size = self.fs.facts(&copy.file).doing("look at", &self.copy)?.size;
         if size < place.size {
             return Err(StoreFault::Changed(self.copy.clone()));
@@ -332,10 +338,10 @@ impl<F: Fs> Store<F> {
     pub fn rotate(
         &self,
         copy: &OpenCopy<F>,
-        generation: Inode,
+        generation: Generation,
         place: &Place,
         cut: Option<Cut>,
-        next: Inode,
+        next: Generation,
         stamp: &str,
     ) -> Done<Standing<F>> {
         let mut events = Vec::new();
@@ -359,7 +365,12 @@ impl<F: Fs> Store<F> {
     }
 
     /// R3 to R6, from wherever a crash left them.
-    fn finish_rotation(&self, pointer: &Pointer, archive: &Path, next: Inode) -> Done<Standing<F>> {
+    fn finish_rotation(
+        &self,
+        pointer: &Pointer,
+        archive: &Path,
+        next: Generation,
+    ) -> Done<Standing<F>> {
         let dir = dir_of(&self.copy);
         let is_old = |facts: &FileFacts| may_be(facts, &pointer.copy);
         let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
@@ -396,7 +407,7 @@ impl<F: Fs> Store<F> {
         };
         let place = Place { size, trust, ..Place::default() };
         self.point(next, &place, copy.id, state)?;
-        let events = vec![Event::Rotated { to: next }];
+        let events = vec![Event::Rotated { to: next.inode }];
         Ok(Standing { copy: Some(copy), generation: Some(next), place, events })
     }
 
@@ -404,7 +415,7 @@ impl<F: Fs> Store<F> {
     pub fn cut(
         &self,
         copy: &OpenCopy<F>,
-        generation: Inode,
+        generation: Generation,
         place: &Place,
         cut: Cut,
     ) -> Done<Standing<F>> {
@@ -444,7 +455,7 @@ impl<F: Fs> Store<F> {
     pub fn reopen(
         &self,
         copy: &OpenCopy<F>,
-        generation: Inode,
+        generation: Generation,
         place: &Place,
     ) -> Done<Option<Standing<F>>> {
         let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
@@ -487,13 +498,19 @@ impl<F: Fs> Store<F> {
         Ok(OpenCopy { file: Arc::new(file), id })
     }
 
-    fn pointer_of(&self, inode: Inode, place: &Place, copy: FileId, state: State) -> Pointer {
+    fn pointer_of(
+        &self,
+        generation: Generation,
+        place: &Place,
+        copy: FileId,
+        state: State,
+    ) -> Pointer {
         let (base, durable, boot) = (place.base, place.durable, self.boot.to_string());
-        Pointer { inode, base, durable, copy, boot, state }
+        Pointer { generation, base, durable, copy, boot, state }
     }
 
-    fn point(&self, inode: Inode, place: &Place, copy: FileId, state: State) -> Done<()> {
-        let pointer = self.pointer_of(inode, place, copy, state);
+    fn point(&self, generation: Generation, place: &Place, copy: FileId, state: State) -> Done<()> {
+        let pointer = self.pointer_of(generation, place, copy, state);
         replace_pointer(&self.fs, &self.pointer, &pointer).doing("replace pointer", &self.pointer)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::store::Cut;
-use crate::pos::Inode;
+use crate::pos::{Generation, Offset};
 use crate::proto::request::Request;
 use crate::status::event::{Event, Fault};
 
@@ -31,6 +31,8 @@ pub enum Output {
     Close,
     /// Have this done by a worker.
     Do(Job),
+    /// Tell the responder that all before this is durable here.
+    Acknowledge(Offset),
     /// Tell the operator.
     Tell(Event),
     /// The source is in error.
@@ -44,12 +46,12 @@ pub enum Output {
 pub enum Job {
     /// Find out from the disk where we are.
     Recover,
-    /// This generation is the first.
-    Begin(Inode),
+    /// The copy holds this generation: the first one, or the same under another name.
+    Begin(Generation),
     /// The copy becomes an archive.
     Rotate {
         /// The generation that begins.
-        next: Inode,
+        next: Generation,
         /// What to cut off the copy before.
         cut: Option<Cut>,
     },

@@ -17,8 +17,10 @@ pub struct Scripted {
 
 /// A connection whose request line has been read.
 pub struct Asked {
-    /// The request without its newline.
+    /// The request as protocol 1 sees it: without its newline and the fields of protocol 2.
     pub request: String,
+    /// The whole line, without its newline.
+    pub line: Vec<u8>,
     /// `None` once it is closed.
     stream: Option<TcpStream>,
 }
@@ -94,6 +96,11 @@ impl Scripted {
     }
 }
 
+/// What a protocol 1 responder sees of a request line.
+pub fn plain(line: &str) -> String {
+    line.split_once(" +2").map_or(line, |(plain, _)| plain).to_owned()
+}
+
 impl Asked {
     /// Reads the request line of a connection.
     #[track_caller]
@@ -107,7 +114,8 @@ impl Asked {
             }
             line.push(byte[0]);
         }
-        Asked { request: String::from_utf8(line).unwrap(), stream: Some(stream) }
+        let request = plain(std::str::from_utf8(&line).unwrap());
+        Asked { request, line, stream: Some(stream) }
     }
 
     /// The offset that it asks from.
@@ -131,6 +139,19 @@ impl Asked {
             std::thread::sleep(Duration::from_micros(300));
         }
         self
+    }
+
+    /// The next line that the fetcher sends.
+    #[track_caller]
+    pub fn hear(&mut self) -> String {
+        let stream = self.stream.as_mut().expect("an open connection");
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while byte[0] != b'\n' {
+            stream.read_exact(&mut byte).expect("a line");
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     /// Closes in order.

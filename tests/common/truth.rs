@@ -186,7 +186,7 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> Option<()> {
     }
     let line = String::from_utf8(line).ok()?.trim_end().to_owned();
     let mut state = shared.state.lock().unwrap();
-    state.requests.push(line.clone());
+    state.requests.push(crate::scripted::plain(&line));
     if state.down {
         return None;
     }

@@ -22,6 +22,7 @@ mod signals;
 mod trouble;
 #[path = "../common/truth.rs"]
 mod truth;
+mod two;
 mod wire;
 
 use std::fs;
@@ -127,7 +128,7 @@ impl Site {
 
     fn pointer(&self) -> Pointer {
         match parse_pointer(&self.read("d/log.ptr")) {
-            Ok(Held::Pointer(pointer)) => pointer,
+            Ok(Held::Pointer(pointer)) => *pointer,
             other => panic!("{other:?}"),
         }
     }

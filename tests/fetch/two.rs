@@ -1,0 +1,185 @@
+//! Protocol 2, against a responder that says what the test wants.
+
+use fetchlogs::pos::{Inode, Token};
+use fetchlogs::proto::answer::{Answer, File, Why, emit_answer};
+use fetchlogs::proto::asked::Asked as Fields;
+use fetchlogs::proto::digest::Digest;
+use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
+use fetchlogs::proto::refusal::{Code, Refusal, emit_refusal};
+use fetchlogs::proto::request::parse_request;
+
+use super::*;
+
+/// The answer that generation `inode` follows.
+fn answer(file: File, inode: u64, from: u64) -> Vec<u8> {
+    emit_answer(&Answer {
+        inode: Inode::new(inode),
+        file,
+        id: id(inode),
+        boot: Token::parse(b"boot").unwrap(),
+        from,
+        size: from,
+        mtime_ns: 12345,
+        name: None,
+    })
+}
+
+fn id(inode: u64) -> Token {
+    Token::parse(format!("{inode}.7.99").as_bytes()).unwrap()
+}
+
+fn data(bytes: &[u8]) -> Vec<u8> {
+    [&emit_data_header(bytes.len() as u64)[..], bytes].concat()
+}
+
+fn fields(asked: &scripted::Asked) -> Fields {
+    *parse_request(&asked.line).unwrap().two.expect("protocol 2 is asked for")
+}
+
+#[test]
+fn every_byte_value_is_kept_as_it_is_however_the_frames_are_split() {
+    let all: Vec<u8> = (0..=255).collect();
+    let frames = [data(&all[..100]), emit_heartbeat(100, 1), data(&all[100..])].concat();
+    let stream = [answer(File::First, 1001, 0), frames, emit_heartbeat(256, 2)].concat();
+    for step in [1, 2, 3, 7, 64, stream.len()] {
+        let responder = Scripted::new();
+        let site = Site::of(responder.port());
+        let _running = site.start();
+        let cuts: Vec<usize> = (step..stream.len()).step_by(step).collect();
+        let mut asked = responder.asked();
+        asked.send_split(&stream, &cuts);
+        site.wait_copy(&all);
+        site.wait_status("127.0.0.1", "OK\n");
+    }
+}
+
+#[test]
+fn a_request_proves_what_the_copy_has() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let _running = site.start();
+    let content = content(1, 100_000);
+    let mut asked = responder.asked();
+    assert_eq!(fields(&asked), Fields::default());
+    asked.send([answer(File::First, 1001, 0), data(&content)].concat());
+    site.wait_copy(&content);
+    asked.reset();
+    let asked = responder.asked();
+    let (from, fields) = (asked.from(), fields(&asked));
+    assert_eq!((fields.id, fields.seen_ns), (Some(id(1001)), Some(12345)));
+    let (tail, head) = (fields.tail.unwrap(), fields.head.unwrap());
+    assert_eq!(tail.digest, Digest::of(&content[from - tail.len as usize..from]));
+    assert_eq!(head.digest, Digest::of(&content[..head.len as usize]));
+    assert_eq!((tail.len, head.len), (64 * 1024, 4096));
+}
+
+#[test]
+fn the_same_generation_in_another_file_goes_on_and_is_asked_for_by_its_new_name() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let _running = site.start();
+    let mut asked = responder.asked();
+    asked.send([answer(File::First, 1001, 0), data(b"one ")].concat());
+    site.wait_copy(b"one ");
+    asked.reset();
+    let mut asked = responder.asked();
+    assert_eq!(asked.from(), 0);
+    asked.send([answer(File::Same, 2002, 0), data(b"one two")].concat());
+    site.wait_copy(b"one two");
+    assert_eq!(site.pointer().generation.inode, Inode::new(2002));
+    asked.reset();
+    assert_eq!(fields(&responder.asked()).id, Some(id(2002)));
+    assert_eq!(site.archives().len(), 0);
+}
+
+#[test]
+fn an_end_that_is_told_is_followed_by_the_next_generation_at_once() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let running = site.start();
+    let end = emit_close(Reason::Rotated, 3);
+    responder.asked().send([answer(File::First, 1001, 0), data(b"one"), end].concat()).close();
+    let mut asked = responder.asked();
+    assert_eq!(asked.request, "/var/log/log 1001 3");
+    asked.send([answer(File::Next, 1002, 0), data(b"two")].concat());
+    site.wait_copy(b"two");
+    assert_eq!(site.archives(), [b"one"]);
+    assert_eq!((running.said("rotated to 1002"), running.said("ERR")), (1, 0));
+}
+
+#[test]
+fn an_end_that_is_not_told_is_an_error_and_costs_nothing() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let running = site.start();
+    responder.asked().send([answer(File::First, 1001, 0), data(b"one")].concat()).close();
+    running.wait_said("ERR read: connection closed");
+    let mut asked = responder.asked();
+    let from = asked.from() as u64;
+    let rest = &b"one two"[from as usize..];
+    asked.send([answer(File::Same, 1001, from), data(rest)].concat());
+    site.wait_copy(b"one two");
+}
+
+#[test]
+fn a_generation_whose_content_is_another_is_lost_and_kept() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let running = site.start();
+    let mut asked = responder.asked();
+    asked.send([answer(File::First, 1001, 0), data(b"one")].concat());
+    site.wait_copy(b"one");
+    asked.reset();
+    let mut asked = responder.asked();
+    asked.send([answer(File::Lost(Why::Digest), 1001, 0), data(b"other")].concat());
+    site.wait_copy(b"other");
+    assert_eq!(site.archives(), [b"one"]);
+    running.wait_said("lost 1001:3");
+}
+
+#[test]
+fn what_is_durable_is_acknowledged() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let _running = site.start();
+    let mut asked = responder.asked();
+    asked.send([answer(File::First, 1001, 0), data(b"one two")].concat());
+    assert_eq!(asked.hear(), "A 7\n");
+    assert_eq!(site.pointer().durable, 7);
+}
+
+#[test]
+fn a_refusal_is_told_in_the_responders_words() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port());
+    let running = site.start();
+    let refusal = Refusal::new(Code::NotServed, "it is not in the configuration");
+    responder.asked().send(emit_refusal(&refusal)).close();
+    running.wait_said("ERR init read: refused: not-served it is not in the configuration");
+}
+
+#[test]
+fn a_responder_that_contradicts_itself_spoils_nothing() {
+    let good = answer(File::First, 1001, 0);
+    let bad: [&[&[u8]]; 6] = [
+        &[&answer(File::Same, 1001, 0)],
+        &[&answer(File::Next, 1001, 0)],
+        &[&good, b"D 99999999999999999999\n"],
+        &[&good, b"D 0\n"],
+        &[&good, b"C rotated 5\n"],
+        &[&good, b"D 3\noneC rotated 3\nD 1\nx"],
+    ];
+    for replies in bad {
+        let responder = Scripted::new();
+        let site = Site::of(responder.port());
+        let running = site.start();
+        responder.asked().send(replies.concat());
+        running.wait_said("ERR ");
+        let mut asked = responder.asked();
+        let from = asked.from() as u64;
+        let file = if asked.request.ends_with(" 0 0") { File::First } else { File::Same };
+        asked.send([answer(file, 1001, from), data(&b"one two"[from as usize..])].concat());
+        site.wait_copy(b"one two");
+        assert_eq!(site.archives().len(), 0);
+    }
+}
