@@ -12,7 +12,7 @@ use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
 use fetchlogs::fetch::terms::{End, Job, Output, Timing, Wants};
 use fetchlogs::pos::{Generation, Inode};
 use fetchlogs::proto::WireFault;
-use fetchlogs::proto::request::emit_request;
+use fetchlogs::proto::request::{Request, emit_request};
 use fetchlogs::proto::status::parse_status;
 use fetchlogs::status::event::{Event, Fault};
 use fetchlogs::sys::fs::{DiskFs, Fs};
@@ -92,7 +92,11 @@ impl Life {
         }
         self.source.handle_connected(self.now);
         match &self.outputs()[..] {
-            [Output::Ask(request)] => String::from_utf8(emit_request(request)).unwrap(),
+            // As protocol 1 sees it; what protocol 2 adds is tried with the program.
+            [Output::Ask(request)] => {
+                let plain = Request { two: None, ..request.clone() };
+                String::from_utf8(emit_request(&plain)).unwrap()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -443,7 +447,7 @@ fn a_renamed_copy_is_looked_for_as_soon_as_a_checkpoint_is_over() {
     life.source.handle_reopen();
     assert_eq!(life.outputs(), []);
     life.source.handle_checkpointed(life.now, 1010);
-    assert_eq!(life.outputs(), [Output::Do(Job::Reopen)]);
+    assert_eq!(life.outputs(), [Output::Acknowledge(1010), Output::Do(Job::Reopen)]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "fetch/backoff.rs",
     "fetch/source.rs",
+    "fetch/source/asking.rs",
     "serve/allow.rs",
     "serve/files.rs",
     "serve/order.rs",

@@ -24,6 +24,8 @@
 //! Not here: sockets, files, clocks, sentences. `handle_*` takes a fact, [`Source::poll_output`] says
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
+mod asking;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -31,13 +33,8 @@ use super::backoff::Backoff;
 use super::copy::{Place, Took, Trust};
 use super::store::Cut;
 use super::terms::{End, Job, Output, Timing, Wants};
-use crate::pos::{Generation, Offset, Position};
+use crate::pos::{Generation, Offset};
 use crate::proto::WireFault;
-use crate::proto::answer::{Answer, File, Why};
-use crate::proto::asked::Asked;
-use crate::proto::refusal::Refusal;
-use crate::proto::request::Request;
-use crate::proto::status::{Status, Verdict};
 use crate::status::event::{Event, Fault};
 
 /// Bytes before the end of the copy that are asked for once more and compared.
@@ -226,143 +223,10 @@ impl Source {
         }
     }
 
-    /// Connected: the request goes out.
-    pub fn handle_connected(&mut self, now: Instant) {
-        let State::Connecting { .. } = self.state else { return };
-        let anew = self.generation.is_some() && self.refusals >= REFUSALS_MAX;
-        let from = self.ask_from();
-        let have = self
-            .generation
-            .filter(|_| !anew)
-            .map(|known| Position { inode: known.inode, offset: self.place.base + from });
-        self.progressed = false;
-        self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
-        let known = self.generation.filter(|_| have.is_some());
-        let asked = Asked {
-            id: known.and_then(|known| known.id),
-            seen_ns: known.and_then(|known| known.seen_ns),
-            ..Asked::default()
-        };
-        let two = Some(Box::new(asked));
-        self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have, two }));
-    }
-
-    /// The first byte of the copy that is asked for (again).
-    fn ask_from(&self) -> Offset {
-        match self.place.trust {
-            _ if self.in_step => self.place.at,
-            Trust::Nothing => 0,
-            Trust::Durable { .. } => self.place.durable.saturating_sub(OVERLAP),
-            Trust::Whole => self.place.size.saturating_sub(OVERLAP),
-        }
-    }
-
     /// No connection could be made, or the request could not be sent.
     pub fn handle_unreachable(&mut self, now: Instant, fault: Fault) {
         if matches!(self.state, State::Connecting { .. } | State::Asking { .. }) {
             self.give_up(now, fault);
-        }
-    }
-
-    /// The status line has come, in protocol 1.
-    pub fn handle_status(&mut self, now: Instant, status: Status) {
-        let State::Asking { anew, .. } = self.state else { return };
-        let known = self.generation.map(|known| known.inode);
-        let follows = match (known, status.verdict) {
-            (None, _) => File::First,
-            (Some(inode), Verdict::Found) if inode == status.inode => File::Same,
-            (Some(inode), Verdict::Lost) if inode == status.inode && !anew => {
-                let fault = WireFault::BadStatus(format!("L {inode}"));
-                self.handle_wire_fault(now, &fault);
-                return;
-            }
-            (Some(_), Verdict::Found) => File::Next,
-            (Some(_), Verdict::Lost) => File::Lost(Why::Gone),
-        };
-        self.handle_reply(now, follows, Generation::of(status.inode), 0);
-    }
-
-    /// The status line has come, in protocol 2.
-    pub fn handle_answer(&mut self, now: Instant, answer: &Answer) {
-        let Answer { inode, file, id, from, mtime_ns, .. } = *answer;
-        let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
-        self.handle_reply(now, file, generation, from);
-    }
-
-    /// What follows is `generation`, in the relation `follows` to what we have; it begins at `begin`
-    /// if there is no copy of it yet.
-    fn handle_reply(&mut self, now: Instant, follows: File, generation: Generation, begin: Offset) {
-        let State::Asking { from, anew, .. } = self.state else { return };
-        self.refusals = 0;
-        self.contradictions = if anew { self.contradictions + 1 } else { 0 };
-        match (self.generation, follows) {
-            // It answers, and has not what we asked for: that has become shorter.
-            (Some(known), _) if anew && self.contradictions >= CONTRADICTIONS_MAX => {
-                self.contradictions = 0;
-                self.rotate_lost(known, generation);
-            }
-            // If it was away for a while, now the old question will be answered.
-            (Some(_), _) if anew => {
-                self.refusals = REFUSALS_MAX - 1;
-                self.reconnect(now);
-            }
-            (None, _) | (_, File::First) => {
-                self.place.at = 0;
-                if self.place.size == 0 {
-                    self.place.base = begin;
-                }
-                self.hold(Job::Begin(generation));
-            }
-            // It goes on after all, or another file has its number: nothing would be compared, and a
-            // protocol 1 responder has compared nothing either.
-            (Some(_), File::Same) if generation.id.is_none() && self.in_step && from > 0 => {
-                self.in_step = false;
-                self.reconnect(now);
-            }
-            (Some(known), File::Same) => {
-                self.place.at = from;
-                let renamed = (known.inode, known.id) != (generation.inode, generation.id);
-                if renamed && generation.id.is_some() {
-                    self.hold(Job::Begin(generation));
-                } else {
-                    self.follow(now);
-                }
-            }
-            (Some(_), File::Next) => {
-                let cut = self.unverified_tail();
-                self.hold(Job::Rotate { next: generation, cut });
-            }
-            (Some(known), File::Lost(_)) => self.rotate_lost(known, generation),
-        }
-    }
-
-    /// The responder said in words why it will not serve us.
-    pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
-        let why = format!("refused: {} {}", refusal.code, refusal.text());
-        self.give_up(now, Fault::InitRead(why));
-    }
-
-    fn rotate_lost(&mut self, lost: Generation, next: Generation) {
-        self.tell_lost(lost);
-        let cut = self.unverified_tail();
-        self.hold(Job::Rotate { next, cut });
-    }
-
-    fn tell_lost(&mut self, lost: Generation) {
-        let inode = lost.inode;
-        let offset = self.place.base + self.place.size;
-        self.outputs.push_back(Output::Tell(Event::Lost { inode, offset }));
-    }
-
-    /// The end of the copy that can't be compared any more. Bytes did arrive as long as the machine
-    /// ran on; after a power loss they may be anything, and so may what is behind the part of a found
-    /// copy that did agree.
-    fn unverified_tail(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
-        match trust {
-            Trust::Durable { same_boot: false } => Some(Cut { at: durable.max(at), keep: true }),
-            Trust::Nothing if self.in_step && at > 0 => Some(Cut { at, keep: true }),
-            Trust::Durable { same_boot: true } | Trust::Whole | Trust::Nothing => None,
         }
     }
 
