@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use fetchlogs::fetch::copy::{Place, Took, Trust, take};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
-use fetchlogs::fetch::source::{CHECKPOINT_INTERVAL, OVERLAP, Source};
+use fetchlogs::fetch::source::{OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
-use fetchlogs::fetch::terms::{End, Job, Output, Timing, Wants};
+use fetchlogs::fetch::terms::{End, Job, Output, SyncPolicy, Timing, Wants};
 use fetchlogs::pos::{Generation, Inode};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::request::{Request, emit_request};
@@ -17,11 +17,14 @@ use fetchlogs::proto::status::parse_status;
 use fetchlogs::status::event::{Event, Fault};
 use fetchlogs::sys::fs::{DiskFs, Fs};
 
+const SYNC: Duration = Duration::from_secs(5);
+
 const TIMING: Timing = Timing {
     reconnect: Duration::from_secs(5),
     connect_timeout: Duration::from_secs(3),
     reply_timeout: Duration::from_secs(3),
     idle_timeout: Duration::from_secs(120),
+    sync: SyncPolicy::Within(SYNC),
 };
 
 // ---- one source ----
@@ -42,16 +45,20 @@ fn place(durable: u64, size: u64, trust: Trust) -> Place {
 }
 
 impl Life {
-    fn new() -> Life {
-        let mut life =
-            Life { source: Source::new(b"/log".to_vec(), TIMING, 1), now: Instant::now() };
+    fn with(timing: Timing) -> Life {
+        let source = Source::new(b"/log".to_vec(), timing, 1);
+        let mut life = Life { source, now: Instant::now() };
         assert_eq!(life.outputs(), [Output::Do(Job::Recover)]);
         life
     }
 
     /// A source that has recovered to stand there.
     fn at(generation: Option<u64>, place: Place) -> Life {
-        let mut life = Life::new();
+        Life::at_with(generation, place, TIMING)
+    }
+
+    fn at_with(generation: Option<u64>, place: Place, timing: Timing) -> Life {
+        let mut life = Life::with(timing);
         life.source.handle_standing(life.now, generation.map(self::generation), place);
         assert_eq!(life.outputs(), []);
         life
@@ -59,7 +66,11 @@ impl Life {
 
     /// One that has all of generation 7, `size` bytes of it, and follows it.
     fn following(size: u64) -> Life {
-        let mut life = Life::at(Some(7), place(size, size, Trust::Whole));
+        Life::following_with(size, TIMING)
+    }
+
+    fn following_with(size: u64, timing: Timing) -> Life {
+        let mut life = Life::at_with(Some(7), place(size, size, Trust::Whole), timing);
         life.ask();
         life.status("O 7");
         life.data(OVERLAP.min(size));
@@ -415,7 +426,7 @@ fn a_responder_that_repeats_itself_and_closes_for_ever_is_not_asked_in_a_hot_loo
 fn there_is_one_job_at_a_time_and_a_checkpoint_is_never_in_the_way_of_a_rotation() {
     let mut life = Life::following(1000);
     life.data(10);
-    assert_eq!(life.pass(CHECKPOINT_INTERVAL), [Output::Do(Job::Checkpoint)]);
+    assert_eq!(life.pass(SYNC), [Output::Do(Job::Checkpoint)]);
     life.closed();
     life.ask();
     assert_eq!(life.status("O 8"), []);
@@ -440,10 +451,37 @@ fn what_arrived_is_checkpointed_even_if_the_responder_falls_silent_on_the_next_c
 }
 
 #[test]
+fn what_arrives_is_synced_as_the_policy_says() {
+    assert_eq!(SyncPolicy::parse("always"), Ok(SyncPolicy::Within(Duration::ZERO)));
+    assert_eq!(SyncPolicy::parse("never"), Ok(SyncPolicy::Never));
+    assert_eq!(SyncPolicy::parse("200ms"), Ok(SyncPolicy::Within(Duration::from_millis(200))));
+    assert!(SyncPolicy::parse("sometimes").is_err());
+    for (sync, first, second) in [
+        (SyncPolicy::Within(Duration::ZERO), Some(Duration::ZERO), Some(Duration::ZERO)),
+        (SyncPolicy::Within(SYNC), Some(SYNC), Some(SYNC)),
+        (SyncPolicy::Never, None, None),
+    ] {
+        let mut life = Life::following_with(1000, Timing { sync, ..TIMING });
+        for expected in [first, second] {
+            life.data(10);
+            let wait = expected.unwrap_or(TIMING.idle_timeout - Duration::from_secs(1));
+            let jobs = expected.map(|_| Output::Do(Job::Checkpoint));
+            assert_eq!(life.pass(wait), Vec::from_iter(jobs), "{sync:?}");
+            if expected.is_some() {
+                let durable = life.source.place().size;
+                life.source.handle_checkpointed(life.now, durable);
+                life.outputs();
+            }
+        }
+        assert_eq!(life.source.dirty(), sync == SyncPolicy::Never);
+    }
+}
+
+#[test]
 fn a_renamed_copy_is_looked_for_as_soon_as_a_checkpoint_is_over() {
     let mut life = Life::following(1000);
     life.data(10);
-    assert_eq!(life.pass(CHECKPOINT_INTERVAL), [Output::Do(Job::Checkpoint)]);
+    assert_eq!(life.pass(SYNC), [Output::Do(Job::Checkpoint)]);
     life.source.handle_reopen();
     assert_eq!(life.outputs(), []);
     life.source.handle_checkpointed(life.now, 1010);
@@ -454,7 +492,7 @@ fn a_renamed_copy_is_looked_for_as_soon_as_a_checkpoint_is_over() {
 fn a_store_fault_closes_the_connection_and_begins_again_from_the_disk() {
     let mut life = Life::following(1000);
     life.data(10);
-    assert_eq!(life.pass(CHECKPOINT_INTERVAL), [Output::Do(Job::Checkpoint)]);
+    assert_eq!(life.pass(SYNC), [Output::Do(Job::Checkpoint)]);
     let fault = Fault::Store("cannot sync log: Input/output error".to_owned());
     life.source.handle_store_fault(life.now, fault.clone());
     assert_eq!(life.outputs(), [Output::Close, Output::Fail(fault)]);

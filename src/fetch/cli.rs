@@ -10,7 +10,7 @@ use clap::Parser;
 
 use super::fetcher::Fetcher;
 use super::settings::{Settings, read_config};
-use super::terms::Timing;
+use super::terms::{SyncPolicy, Timing};
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
 use crate::sys::cause::cause;
@@ -46,6 +46,9 @@ struct Args {
     /// Longest silence of a responder
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_wait)]
     idle_timeout: Duration,
+    /// When what has arrived is synced to disk: within TIME, always or never
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = SyncPolicy::parse)]
+    sync: SyncPolicy,
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
     demo: bool,
@@ -76,6 +79,7 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
         connect_timeout: args.connect_timeout,
         reply_timeout: args.reply_timeout,
         idle_timeout: args.idle_timeout,
+        sync: args.sync,
     };
     match run(Settings { snmp_dir, conf, timing }, config) {
         Ok(()) => ExitCode::SUCCESS,

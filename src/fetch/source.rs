@@ -27,7 +27,7 @@
 mod asking;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::copy::{Place, Took, Trust};
@@ -39,9 +39,6 @@ use crate::status::event::{Event, Fault};
 
 /// Bytes before the end of the copy that are asked for once more and compared.
 pub const OVERLAP: Offset = 256;
-
-/// Longest time between the arrival of bytes and their being durable.
-pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A request answered by nothing but a close, so often in a row, makes us ask what is there now.
 const REFUSALS_MAX: u32 = 3;
@@ -247,7 +244,7 @@ impl Source {
             self.progressed = true;
         }
         if moved > 0 {
-            self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
+            self.wait_for_checkpoint(now);
         }
         match took {
             Took::Failed(why) => {
@@ -286,6 +283,13 @@ impl Source {
     pub fn handle_drained(&mut self) {
         if self.reopen_wanted {
             self.handle_reopen();
+        }
+    }
+
+    /// Something has arrived, or has arrived since the last checkpoint began.
+    fn wait_for_checkpoint(&mut self, now: Instant) {
+        if self.checkpoint_at.is_none() {
+            self.checkpoint_at = self.timing.sync.deadline(now);
         }
     }
 
@@ -445,7 +449,7 @@ impl Source {
     pub fn handle_checkpointed(&mut self, now: Instant, durable: Offset) {
         self.place.durable = self.place.durable.max(durable);
         if self.dirty() {
-            self.checkpoint_at.get_or_insert(now + CHECKPOINT_INTERVAL);
+            self.wait_for_checkpoint(now);
         }
         self.end_job();
         if let State::Following { .. } = self.state {

@@ -1,8 +1,9 @@
 //! What a source is told, and what it wants done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::store::Cut;
+use crate::config::parse_duration;
 use crate::pos::{Generation, Offset};
 use crate::proto::request::Request;
 use crate::status::event::{Event, Fault};
@@ -18,6 +19,40 @@ pub struct Timing {
     pub reply_timeout: Duration,
     /// Without a byte, heartbeats included.
     pub idle_timeout: Duration,
+    /// When what has arrived is made durable.
+    pub sync: SyncPolicy,
+}
+
+/// When what has arrived is made durable, apart from the rotation of a copy and the end of the
+/// fetcher, when it always is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncPolicy {
+    /// So long after it arrived; zero: as soon as the disk is free.
+    Within(Duration),
+    /// Not otherwise: after a kill or a power loss it is asked for again.
+    Never,
+}
+
+impl SyncPolicy {
+    /// Reads `always`, `never` or a duration; the error is the cause.
+    pub fn parse(text: &str) -> Result<SyncPolicy, String> {
+        match text {
+            "always" => Ok(SyncPolicy::Within(Duration::ZERO)),
+            "never" => Ok(SyncPolicy::Never),
+            _ => match parse_duration(text) {
+                Ok(within) => Ok(SyncPolicy::Within(within)),
+                Err(why) => Err(format!("{why}; or always or never")),
+            },
+        }
+    }
+
+    /// When what arrives at `now` is to be durable.
+    pub(super) fn deadline(self, now: Instant) -> Option<Instant> {
+        match self {
+            SyncPolicy::Within(within) => Some(now + within),
+            SyncPolicy::Never => None,
+        }
+    }
 }
 
 /// What the caller is to do.
