@@ -117,6 +117,26 @@ impl Token {
         Some(Token { len: text.len() as u8, bytes })
     }
 
+    /// The token that is the decimal digits of `number`.
+    pub fn of_number(number: u64) -> Token {
+        Token::of(&number)
+    }
+
+    /// How an identity is told to a peer.
+    pub fn of_file(id: &FileId) -> Token {
+        Token::of(id)
+    }
+
+    /// What `words` are written as: printable, without blanks, cut at the longest token.
+    fn of(words: &dyn fmt::Display) -> Token {
+        let mut token = Token { len: 0, bytes: [0; Token::CHARS_MAX] };
+        for byte in words.to_string().into_bytes().into_iter().take(Token::CHARS_MAX) {
+            token.bytes[usize::from(token.len)] = byte;
+            token.len += 1;
+        }
+        token
+    }
+
     /// Its characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
@@ -340,7 +360,9 @@ mod tests {
             FileId { inode: u64::MAX, generation: None, birth_ns: None },
         ] {
             assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(Token::of_file(&id).as_str(), id.to_string());
         }
+        assert_eq!(Token::parse(b"120"), Some(Token::of_number(120)));
         for text in ["", "1", "1.2", "1.2.3.4", "x.1.2", "-.-.-"] {
             assert_eq!(text.parse::<FileId>(), Err(()), "{text:?}");
         }

@@ -28,6 +28,7 @@ const PURE: &[&str] = &[
     "serve/files.rs",
     "serve/order.rs",
     "serve/session.rs",
+    "serve/session/wording.rs",
     "serve/tail.rs",
     "status/event.rs",
     "status/repeats.rs",

@@ -2,23 +2,25 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
 use super::files::{FileNo, Files};
-use super::finder::Finder;
+use super::finder::{Finder, Unserved};
 use super::listeners::Refused;
-use super::session::{CloseReason, Input, Opening, Output, Session, Times};
+use super::session::{Answered, CloseReason, Input, Opening, Output, Session, Times};
 use super::tail::{Place, View};
 use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
-use crate::pos::Offset;
-use crate::pos::Writers;
+use crate::pos::{FileFacts, Offset, Token, Writers};
+use crate::proto::printable;
+use crate::proto::refusal::{Code, Refusal};
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
 use crate::sys::clock;
+use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
 
 /// File bytes written for one connection before the next has its turn.
@@ -29,6 +31,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Bytes taken from a fetcher at once; its request is hardly longer.
 const HEARD_BYTES: usize = 4096;
+
+/// How often bytes are taken from a fetcher before the next has its turn.
+const HEARD_MAX: usize = 16;
 
 const NOT_CONFIGURED: &str = "it is not in the configuration";
 
@@ -41,6 +46,8 @@ pub struct Desk {
     pub files: Files,
     /// How long things may take.
     pub times: Times,
+    /// Which run of this host it is.
+    boot: Token,
     refused: Refused,
     buffer: Vec<u8>,
 }
@@ -80,7 +87,8 @@ pub enum Turn {
 impl Desk {
     /// A desk with its buffer.
     pub fn new(logs: DiskLogs, files: Files, times: Times) -> Desk {
-        Desk { logs, files, times, refused: Refused::default(), buffer: vec![0; BUFFER_BYTES] }
+        let buffer = vec![0; BUFFER_BYTES];
+        Desk { logs, files, times, boot: boot_id(), refused: Refused::default(), buffer }
     }
 
     fn finder(&self) -> Finder<'_, DiskLogs> {
@@ -154,7 +162,10 @@ impl Conn {
     /// Does what there is to do, within the budget.
     pub fn turn(&mut self, now: Instant, desk: &mut Desk) -> Turn {
         let mut budget = TURN_BYTES;
-        while self.readable {
+        for _ in 0..HEARD_MAX {
+            if !self.readable {
+                break;
+            }
             let output = match self.stream.read(&mut desk.buffer[..HEARD_BYTES]) {
                 Ok(0) => self.session.handle(now, Input::HungUp),
                 Ok(count) => self.session.handle(now, Input::Heard(&desk.buffer[..count])),
@@ -171,7 +182,20 @@ impl Conn {
         }
         let input = if std::mem::take(&mut self.writable) { Input::Writable } else { Input::Woken };
         let output = self.session.handle(now, input);
-        self.carry_out(output, now, desk, &mut budget)
+        match self.carry_out(output, now, desk, &mut budget) {
+            Turn::Rest if self.readable => Turn::More,
+            turn => turn,
+        }
+    }
+
+    /// Says why it ends, if the socket takes it: the program does not wait.
+    pub fn part(&mut self) {
+        if let Some(words) = self.session.farewell()
+            && written(&mut self.stream, &words).is_ok()
+        {
+            // The connection is closed right after this anyway.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
     }
 
     fn carry_out(
@@ -185,39 +209,37 @@ impl Conn {
             let input = match output {
                 Output::Rest => return Turn::Rest,
                 Output::Close(reason) => return Turn::Close(reason),
-                Output::Send(_) if *budget == 0 => return Turn::More,
+                Output::Send { .. } if *budget == 0 => return Turn::More,
                 Output::Find(request) => self.find(&request, now, desk),
                 Output::Say => self.say(),
                 Output::Look => self.look(desk, None),
                 Output::AskWriters => self.ask_writers(desk),
                 Output::SeekSuccessor => self.seek_successor(desk),
-                Output::Send(from) => self.send(from, now, desk, budget),
+                Output::Send { from, most, masked } => {
+                    let most = usize::try_from(most).unwrap_or(usize::MAX).min(*budget);
+                    self.send(from, most, masked, now, desk, budget)
+                }
+                Output::Shut => match self.stream.shutdown(Shutdown::Write) {
+                    Ok(()) => Input::Woken,
+                    Err(_) => Input::HungUp,
+                },
             };
             output = self.session.handle(now, input);
         }
     }
 
     fn find(&mut self, request: &Request, now: Instant, desk: &mut Desk) -> Input<'static> {
-        let finder = desk.finder();
-        let number = desk.files.look_up(&request.path);
-        let found = number.ok_or_else(|| NOT_CONFIGURED.to_owned()).and_then(|number| {
-            let found = finder.find(desk.files.get(number), request.have)?;
-            Ok((number, found))
-        });
-        let (number, found) = match found {
-            Ok(found) => found,
-            Err(why) => {
-                desk.refused.note(now, self.peer, &request.path, &why);
-                return Input::Refused;
+        match open(request, desk) {
+            Ok((followed, opening)) => {
+                self.followed = Some(followed);
+                Input::Opened(opening)
             }
-        };
-        self.followed = Some(Followed { number, file: found.file });
-        Input::Opened(Opening {
-            status: found.status,
-            from: found.from,
-            size: found.facts.size,
-            quiet: found.quiet,
-        })
+            Err(Unserved { code, why }) => {
+                desk.refused.note(now, self.peer, &request.path, &why);
+                let text = format!("cannot serve {}: {why}", printable(&request.path));
+                Input::Refused(Refusal::new(code, &text))
+            }
+        }
     }
 
     fn look(&self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
@@ -229,7 +251,8 @@ impl Conn {
             Ok(Some(at_path)) if at_path.regular => Place::Taken,
             Ok(_) | Err(_) => Place::Vacant,
         };
-        Input::Seen(View { size: facts.size, links: facts.links, place, writers })
+        let FileFacts { size, modified_ns, links, .. } = facts;
+        Input::Seen(View { size, modified_ns, links, place, writers })
     }
 
     fn ask_writers(&self, desk: &Desk) -> Input<'static> {
@@ -257,37 +280,70 @@ impl Conn {
         }
     }
 
-    /// Sends one buffer full. One byte of the file is one byte on the wire, so after a short write
-    /// there is nothing to remember but the count.
+    /// Sends the words there are and one buffer full, in one write. Where it stands in the file and in
+    /// the words is all that the session needs to know after a short write.
     fn send(
         &mut self,
         from: Offset,
+        most: usize,
+        masked: bool,
         now: Instant,
         desk: &mut Desk,
         budget: &mut usize,
     ) -> Input<'static> {
         let Some(followed) = &self.followed else { return Input::Unreadable };
-        let room = BUFFER_BYTES.min(*budget);
-        let content = match desk.logs.read_at(&followed.file, &mut desk.buffer[..room], from) {
+        let words = self.session.words().len();
+        let (head, body) = desk.buffer.split_at_mut(words);
+        head.copy_from_slice(self.session.words());
+        let room = body.len().min(most);
+        let end = match desk.logs.read_at(&followed.file, &mut body[..room], from) {
             Ok(0) => return Input::Sent(0),
-            Ok(count) => &mut desk.buffer[..count],
+            Ok(count) => words + count,
             Err(_) => return Input::Unreadable,
         };
-        mask(content);
-        match written(&mut self.stream, content) {
-            Ok(0) => Input::Blocked,
-            Ok(count) if count == content.len() => {
-                *budget -= count;
-                Input::Sent(count)
-            }
-            // A short write says that the socket is full, as well as WouldBlock does (epoll(7)).
-            Ok(count) => {
-                self.session.handle(now, Input::Sent(count));
-                Input::Blocked
-            }
-            Err(_) => Input::HungUp,
+        if masked {
+            mask(&mut body[..end - words]);
         }
+        let count = match written(&mut self.stream, &desk.buffer[..end]) {
+            Ok(0) => return Input::Blocked,
+            Ok(count) => count,
+            Err(_) => return Input::HungUp,
+        };
+        if words > 0 {
+            self.session.handle(now, Input::Said(count.min(words)));
+        }
+        let sent = count.saturating_sub(words);
+        *budget -= sent;
+        // A short write says that the socket is full, as well as WouldBlock does (epoll(7)).
+        if count == end {
+            return Input::Sent(sent);
+        }
+        if sent > 0 {
+            self.session.handle(now, Input::Sent(sent));
+        }
+        Input::Blocked
     }
+}
+
+/// Finds and opens what is asked for.
+fn open(request: &Request, desk: &Desk) -> Result<(Followed, Opening), Unserved> {
+    let number = desk
+        .files
+        .look_up(&request.path)
+        .ok_or_else(|| Unserved { code: Code::NotServed, why: NOT_CONFIGURED.to_owned() })?;
+    let (finder, served) = (desk.finder(), desk.files.get(number));
+    let (file, answer, from, facts, quiet) = match &request.two {
+        None => {
+            let found = finder.find(served, request.have)?;
+            (found.file, Answered::One(found.status), found.from, found.facts, found.quiet)
+        }
+        Some(asked) => {
+            let found = finder.compare(served, request.have, asked)?;
+            let answer = Answered::Two(Box::new(found.answer(desk.boot)));
+            (found.file, answer, found.from, found.facts, found.quiet)
+        }
+    };
+    Ok((Followed { number, file }, Opening { answer, from, size: facts.size, quiet }))
 }
 
 /// Writes what the socket takes; 0 when it takes nothing now.

@@ -19,6 +19,8 @@
 //! twice in a row (a rename under way could hide a generation from a single look, and it would be
 //! skipped), and a file only when what was opened is what was listed. Otherwise it looks again, a
 //! few times; then the fetcher gets no answer and asks again.
+//!
+//! A protocol 2 request says more, and [`content`] decides then.
 
 use std::io;
 use std::path::Path;
@@ -27,6 +29,7 @@ use std::time::Duration;
 use super::files::{Files, Served};
 use super::tail::is_over;
 use crate::pos::{FileFacts, Inode, Offset, Position};
+use crate::proto::refusal::Code;
 use crate::proto::status::{Status, Verdict};
 use crate::sys::cause::cause;
 use crate::sys::logs::Logs;
@@ -34,6 +37,7 @@ use crate::sys::logs::Logs;
 use candidates::Candidate;
 
 mod candidates;
+pub mod content;
 
 /// Looks at files that change under it before it gives up.
 const LOOKS_MAX: usize = 8;
@@ -67,6 +71,32 @@ pub struct Generation<F> {
     pub quiet: Duration,
 }
 
+/// Why nothing is served.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Unserved {
+    /// For a fetcher of protocol 2. One of protocol 1 is told nothing.
+    pub code: Code,
+    /// For people.
+    pub why: String,
+}
+
+impl Unserved {
+    /// There is nothing at the path.
+    fn missing() -> Unserved {
+        Unserved { code: Code::Missing, why: "there is no such file".to_owned() }
+    }
+
+    /// The system has no means for it now.
+    fn busy(why: String) -> Unserved {
+        Unserved { code: Code::Busy, why }
+    }
+
+    /// The files were others each time they were looked at.
+    fn restless() -> Unserved {
+        Unserved::busy("its files are renamed all the time".to_owned())
+    }
+}
+
 /// Why there is nothing to serve.
 #[derive(Debug)]
 enum Nothing {
@@ -74,27 +104,32 @@ enum Nothing {
     Changed,
     /// This file is kept from us, or not a log: as good as gone. Why.
     Closed(String),
-    /// The system has no means for it now, or there is no such file. Why.
-    Refused(String),
+    /// The system has no means for it now, or there is no such file.
+    Refused(Unserved),
+}
+
+impl Nothing {
+    /// What to say of it where only the current file would do.
+    fn of_current(self) -> Unserved {
+        match self {
+            Nothing::Changed => Unserved::missing(),
+            Nothing::Closed(why) => Unserved { code: Code::Missing, why },
+            Nothing::Refused(unserved) => unserved,
+        }
+    }
 }
 
 impl<L: Logs> Finder<'_, L> {
-    /// The generation to serve to a fetcher that has `have`. The error says why there is none, for
-    /// the operator of the responder: the fetcher is told nothing.
+    /// The generation to serve to a fetcher of protocol 1 that has `have`.
     pub fn find(
         &self,
         served: &Served,
         have: Option<Position>,
-    ) -> Result<Generation<L::File>, String> {
+    ) -> Result<Generation<L::File>, Unserved> {
         let current = self.open(&served.path);
         let Some(asked) = have else {
-            return match current {
-                Ok((file, facts)) => {
-                    Ok(generation(file, facts, None, Verdict::Found, Duration::ZERO))
-                }
-                Err(Nothing::Changed) => Err(MISSING.to_owned()),
-                Err(Nothing::Closed(why) | Nothing::Refused(why)) => Err(why),
-            };
+            let (file, facts) = current.map_err(Nothing::of_current)?;
+            return Ok(generation(file, facts, None, Verdict::Found, Duration::ZERO));
         };
         // Mostly the current file is meant. It comes first among its equals anyway, so no
         // directory needs to be read then.
@@ -103,14 +138,18 @@ impl<L: Logs> Finder<'_, L> {
         {
             return Ok(same(file, facts, asked, Duration::ZERO));
         }
+        self.look_again(|| self.choose(&self.candidates(served)?, asked))
+    }
+
+    /// What `look` finds, once the files do not change under it.
+    fn look_again<T>(&self, mut look: impl FnMut() -> Result<T, Nothing>) -> Result<T, Unserved> {
         for _ in 0..LOOKS_MAX {
-            match self.choose(&self.candidates(served)?, asked) {
-                Ok(generation) => return Ok(generation),
+            match look() {
                 Err(Nothing::Changed) => {}
-                Err(Nothing::Closed(why) | Nothing::Refused(why)) => return Err(why),
+                found => return found.map_err(Nothing::of_current),
             }
         }
-        Err(RESTLESS.to_owned())
+        Err(Unserved::restless())
     }
 
     /// Whether a fetcher that has all of the file known by `facts` would be given a later one.
@@ -194,7 +233,7 @@ impl<L: Logs> Finder<'_, L> {
                 other => return self.begin_lost(other?, &candidates[at..], asked),
             }
         }
-        let missing = || Nothing::Refused(MISSING.to_owned());
+        let missing = || Nothing::Refused(Unserved::missing());
         let current = candidates.last().filter(|one| one.current).ok_or_else(missing)?;
         self.begin_lost(self.open_listed(current)?, &[], asked)
     }
@@ -251,10 +290,11 @@ impl<L: Logs> Finder<'_, L> {
         let file = self.logs.open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Nothing::Changed,
             _ if is_gone_or_closed(&error) => Nothing::Closed(cannot("open", path, &error)),
-            _ => Nothing::Refused(cannot("open", path, &error)),
+            _ => Nothing::Refused(Unserved::busy(cannot("open", path, &error))),
         })?;
         let facts = self.logs.facts(&file);
-        let facts = facts.map_err(|error| Nothing::Refused(cannot("look at", path, &error)))?;
+        let facts = facts
+            .map_err(|error| Nothing::Refused(Unserved::busy(cannot("look at", path, &error))))?;
         if facts.regular {
             Ok((file, facts))
         } else {
@@ -262,9 +302,6 @@ impl<L: Logs> Finder<'_, L> {
         }
     }
 }
-
-const MISSING: &str = "there is no such file";
-const RESTLESS: &str = "its files are renamed all the time";
 
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
     format!("cannot {verb} {}: {}", path.display(), cause(error))

@@ -5,7 +5,7 @@
 //!     |    \--- hints                 which files have changed
 //!     |
 //!    conn ----- session -- tail       what to do next, and when a generation has ended
-//!         \---- finder --- order      which file has the bytes asked for
+//!         \---- finder --- order      which file has the bytes asked for; `content` in protocol 2
 //!          \--- files                 what may be asked for at all
 //! ```
 //!

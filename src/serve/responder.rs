@@ -128,6 +128,11 @@ impl Responder {
             self.turn(&mut told)?;
         }
         service::stopping();
+        for slot in self.conns.slots() {
+            if let Some(conn) = self.conns.get_mut(slot) {
+                conn.part();
+            }
+        }
         Ok(())
     }
 

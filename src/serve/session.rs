@@ -1,14 +1,20 @@
 //! One fetcher, from its first byte to the end of its generation.
 //!
-//! The peer is a fetcher that speaks protocol 1, or anything else that can connect. States:
+//! The peer is a fetcher, or anything else that can connect. States:
 //!
 //! ```text
 //! Asking ----- the request is complete and a file was found -----> Following
-//!    |                                                                |
-//!    +-- too slow, not a request, nothing found, hung up -> (closed) <-+-- the generation ended,
-//!                                                                        it spoke, hung up, or
-//!                                                                        did not read
+//!    |  |                                                           |  |
+//!    |  +-- nothing is served -> Parting <-- the generation ended --+  |
+//!    |                              |                                  |
+//!    |                     it knows, or has no time left               |
+//!    |                              v                                  |
+//!    +-- too slow, hung up ----> (closed) <- hung up, did not read, fault
 //! ```
+//!
+//! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
+//! close while it may be saying something would take our last words back (RST). A fetcher of protocol
+//! 1 is closed at once. How either is spoken to is in [`wording`].
 //!
 //! The session is told one [`Input`] and says one [`Output`]: what its owner does next. Carrying an
 //! output out gives the next input, until there is [`Output::Rest`] or [`Output::Close`]. An owner
@@ -26,12 +32,19 @@
 use std::time::{Duration, Instant};
 
 use super::tail::{Decision, End, Tail, View};
-use crate::pos::Offset;
+use crate::pos::{Offset, Token};
+use crate::proto::WireFault;
+use crate::proto::answer::Answer;
 use crate::proto::ask::Ask;
+use crate::proto::frame::{Reason, emit_close};
+use crate::proto::refusal::{Code, Refusal, emit_refusal};
 use crate::proto::request::Request;
 use crate::proto::serve::Ear;
-use crate::proto::status::{Status, emit_status};
-use crate::proto::{ALIVE, WireFault};
+use crate::proto::status::Status;
+
+use wording::Wording;
+
+mod wording;
 
 /// A fetcher that takes nothing for so long is given up, as fetchlogs 1.1 does.
 const BLOCKED_MAX: Duration = Duration::from_secs(60);
@@ -58,19 +71,36 @@ pub struct Session {
 enum State {
     Asking { ear: Ear, deadline: Instant },
     Following(Following),
+    Parting(Parting),
 }
 
 #[derive(Debug)]
 struct Following {
     tail: Tail,
-    /// What is to be said before the next byte of the file: the status line, a heartbeat.
+    ear: Ear,
+    wording: Wording,
+    /// What is to be said before the next byte of the file: the status line, a heartbeat, a header.
     words: Vec<u8>,
+    /// The file as it was seen last.
+    size: Offset,
+    modified_ns: u64,
     /// The fetcher knows that it has all there is.
     told_end: bool,
     /// When the last byte went out.
     spoke_at: Instant,
     /// Since when the socket takes nothing.
     blocked_since: Option<Instant>,
+}
+
+/// The last words.
+#[derive(Debug)]
+struct Parting {
+    words: Vec<u8>,
+    reason: CloseReason,
+    sent: Option<Offset>,
+    /// All is said, and the fetcher was told that.
+    shut: bool,
+    deadline: Instant,
 }
 
 /// What has happened.
@@ -84,8 +114,8 @@ pub enum Input<'a> {
     Heard(&'a [u8]),
     /// The fetcher closed its side, or the connection broke.
     HungUp,
-    /// Nothing is served for the request.
-    Refused,
+    /// Nothing is served for the request; what a fetcher of protocol 2 is told.
+    Refused(Refusal),
     /// The generation was opened.
     Opened(Opening),
     /// How the file looks.
@@ -103,16 +133,25 @@ pub enum Input<'a> {
 }
 
 /// A generation found and opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opening {
     /// The answer.
-    pub status: Status,
+    pub answer: Answered,
     /// The first byte to be sent.
     pub from: Offset,
     /// The file's length.
     pub size: Offset,
     /// How long it has been without its name and nothing was written to it.
     pub quiet: Duration,
+}
+
+/// The answer to a request, in the protocol that all that follows is said in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answered {
+    /// In protocol 1.
+    One(Status),
+    /// In protocol 2.
+    Two(Box<Answer>),
 }
 
 /// What to do next.
@@ -130,8 +169,17 @@ pub enum Output {
     AskWriters,
     /// Look whether a later generation exists.
     SeekSuccessor,
-    /// Write bytes of the file from here on.
-    Send(Offset),
+    /// Write [`Session::words`], if there are any, and behind them bytes of the file.
+    Send {
+        /// The first of them.
+        from: Offset,
+        /// How many at most.
+        most: u64,
+        /// The byte that means "alive" is to be masked.
+        masked: bool,
+    },
+    /// Say to the peer that nothing more comes, and listen.
+    Shut,
     /// Close the connection.
     Close(CloseReason),
 }
@@ -173,6 +221,7 @@ impl Session {
         match &self.state {
             State::Asking { .. } => &[],
             State::Following(following) => &following.words,
+            State::Parting(parting) => &parting.words,
         }
     }
 
@@ -181,7 +230,15 @@ impl Session {
         match &self.state {
             State::Asking { .. } => None,
             State::Following(following) => Some(following.tail.sent()),
+            State::Parting(parting) => parting.sent,
         }
+    }
+
+    /// What to say to the fetcher if the program ends now.
+    pub fn farewell(&self) -> Option<Vec<u8>> {
+        let State::Following(one) = &self.state else { return None };
+        let may = one.wording.is_two() && one.wording.may_close() && one.words.is_empty();
+        may.then(|| emit_close(Reason::Shutdown, one.tail.sent()))
     }
 
     /// When to wake the session if nothing happens before.
@@ -189,84 +246,127 @@ impl Session {
         match &self.state {
             State::Asking { deadline, .. } => *deadline,
             State::Following(following) => following.deadline(self.times),
+            State::Parting(parting) => parting.deadline,
         }
     }
 
     /// Takes what has happened and says what to do next.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Output {
-        match (&mut self.state, input) {
-            (_, Input::HungUp) => Output::Close(CloseReason::HungUp),
-            (State::Asking { deadline, .. }, Input::Woken) if *deadline <= now => {
-                Output::Close(CloseReason::RequestTimeout)
-            }
-            (State::Asking { ear, .. }, Input::Heard(bytes)) => match ear.handle_bytes(bytes) {
-                Ok(Some(Ask::Follow(request))) => Output::Find(request),
-                Ok(Some(Ask::List { .. } | Ask::Digest(_))) => Output::Close(CloseReason::Refused),
-                Ok(None) => Output::Rest,
-                Err(fault) => Output::Close(CloseReason::Fault(fault)),
+        let next = match &mut self.state {
+            State::Asking { ear, deadline } => match input {
+                Input::Heard(bytes) => hear_request(ear, bytes),
+                Input::Opened(opening) => {
+                    let ear = std::mem::take(ear);
+                    let following = Following::new(now, ear, opening);
+                    let lied = following.check_durable().err();
+                    self.state = State::Following(following);
+                    Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
+                }
+                Input::Refused(refusal) => refuse(ear, refusal, CloseReason::Refused),
+                Input::HungUp => Next::Do(close(CloseReason::HungUp)),
+                Input::Woken if *deadline <= now => Next::Do(close(CloseReason::RequestTimeout)),
+                _ => Next::Do(Output::Rest),
             },
-            (State::Asking { .. }, Input::Refused) => Output::Close(CloseReason::Refused),
-            (State::Asking { .. }, Input::Opened(opening)) => {
-                self.set_state(State::Following(Following::new(now, opening)));
+            State::Following(following) => following.handle(now, input, self.times),
+            State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
+        };
+        match next {
+            Next::Do(output) => output,
+            Next::Part(words, reason) => {
+                let (sent, deadline) = (self.sent(), now + BLOCKED_MAX);
+                self.state = State::Parting(Parting { words, reason, sent, shut: false, deadline });
                 Output::Say
             }
-            (
-                State::Asking { .. },
-                Input::Woken
-                | Input::Writable
-                | Input::Seen(_)
-                | Input::Unreadable
-                | Input::Successor(_)
-                | Input::Said(_)
-                | Input::Sent(_)
-                | Input::Blocked,
-            ) => Output::Rest,
-            (State::Following(following), input) => following.handle(now, input, self.times),
         }
     }
+}
 
-    fn set_state(&mut self, state: State) {
-        self.state = state;
+/// How it goes on.
+enum Next {
+    Do(Output),
+    /// With last words.
+    Part(Vec<u8>, CloseReason),
+}
+
+fn close(reason: CloseReason) -> Output {
+    Output::Close(reason)
+}
+
+fn hear_request(ear: &mut Ear, bytes: &[u8]) -> Next {
+    let unknown = |what: &str| {
+        let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
+        Refusal::new(code, &format!("{what} is not answered yet"))
+    };
+    match ear.handle_bytes(bytes) {
+        Ok(Some(Ask::Follow(request))) => Next::Do(Output::Find(request)),
+        Ok(Some(Ask::List { .. })) => refuse(ear, unknown("LIST"), CloseReason::Refused),
+        Ok(Some(Ask::Digest(_))) => refuse(ear, unknown("DIGEST"), CloseReason::Refused),
+        Ok(None) => Next::Do(Output::Rest),
+        Err(fault) => {
+            let refusal = Refusal::new(Code::BadRequest, &fault.to_string());
+            refuse(ear, refusal, CloseReason::Fault(fault))
+        }
+    }
+}
+
+/// Who does not understand a refusal gets none.
+fn refuse(ear: &Ear, refusal: Refusal, reason: CloseReason) -> Next {
+    if ear.speaks_two() {
+        Next::Part(emit_refusal(&refusal), reason)
+    } else {
+        Next::Do(close(reason))
     }
 }
 
 impl Following {
-    fn new(now: Instant, opening: Opening) -> Following {
+    fn new(now: Instant, ear: Ear, opening: Opening) -> Following {
+        let (wording, words) = Wording::begin(&opening.answer);
         Following {
             tail: Tail::new(now, opening.from, opening.size, opening.quiet),
-            words: emit_status(opening.status),
+            ear,
+            wording,
+            words,
+            size: opening.size,
+            modified_ns: 0,
             told_end: false,
             spoke_at: now,
             blocked_since: None,
         }
     }
 
-    fn handle(&mut self, now: Instant, input: Input<'_>, times: Times) -> Output {
-        match input {
+    fn handle(&mut self, now: Instant, input: Input<'_>, times: Times) -> Next {
+        let output = match input {
             Input::Woken => match self.blocked_since {
-                Some(since) if now >= since + BLOCKED_MAX => Output::Close(CloseReason::Blocked),
+                Some(since) if now >= since + BLOCKED_MAX => close(CloseReason::Blocked),
                 Some(_) => Output::Rest,
                 None => self.proceed(),
             },
             Input::Writable => self.proceed(),
-            Input::Heard([]) => Output::Rest,
-            Input::Heard(_) => Output::Close(CloseReason::Fault(WireFault::SpokeAgain)),
-            Input::Seen(view) => match self.tail.handle_view(now, view, times.linger) {
-                Decision::Send => Output::Send(self.tail.sent()),
-                Decision::Wait => self.at_end(now, times),
-                Decision::AskWriters => Output::AskWriters,
-                Decision::SeekSuccessor => Output::SeekSuccessor,
-                Decision::End(end) => Output::Close(CloseReason::Ended(end)),
+            Input::Heard(bytes) => match self.hear(bytes) {
+                Ok(()) => Output::Rest,
+                Err(fault) => close(CloseReason::Fault(fault)),
             },
-            Input::Successor(true) => Output::Close(CloseReason::Ended(End::Rotated)),
-            Input::Successor(false) | Input::Sent(0) => self.at_end(now, times),
+            Input::Seen(view) => return self.see(now, view, times),
+            Input::Successor(true) => return self.end(End::Rotated),
+            Input::Successor(false) => self.at_end(now, times),
+            Input::Sent(0) => {
+                self.withdraw();
+                // What a header promised does not come: the file was cut since it was looked at.
+                if self.wording.may_close() {
+                    self.at_end(now, times)
+                } else {
+                    close(CloseReason::Ended(End::Truncated))
+                }
+            }
             Input::Said(count) => {
                 self.words.drain(..count.min(self.words.len()));
+                self.wording.handle_said();
                 self.moved_on(now);
                 self.proceed()
             }
             Input::Sent(count) => {
                 self.tail.handle_sent(count);
+                self.wording.handle_sent(count);
                 self.moved_on(now);
                 self.proceed()
             }
@@ -274,11 +374,65 @@ impl Following {
                 self.blocked_since.get_or_insert(now);
                 Output::Rest
             }
-            Input::Unreadable => Output::Close(CloseReason::Unreadable),
-            Input::HungUp => Output::Close(CloseReason::HungUp),
+            Input::Unreadable => close(CloseReason::Unreadable),
+            Input::HungUp => close(CloseReason::HungUp),
             // An answer to a question that was not asked.
-            Input::Refused | Input::Opened(_) => Output::Rest,
+            Input::Refused(_) | Input::Opened(_) => Output::Rest,
+        };
+        Next::Do(output)
+    }
+
+    fn hear(&mut self, bytes: &[u8]) -> Result<(), WireFault> {
+        self.ear.handle_bytes(bytes)?;
+        self.check_durable()
+    }
+
+    /// What was never sent is not durable.
+    fn check_durable(&self) -> Result<(), WireFault> {
+        match self.ear.durable() {
+            Some(durable) if durable > self.tail.sent() => {
+                Err(WireFault::Contradiction("an acknowledgement of what was not sent"))
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn see(&mut self, now: Instant, view: View, times: Times) -> Next {
+        (self.size, self.modified_ns) = (view.size, view.modified_ns);
+        // The bytes that a header promised are gone, so nothing more can be said.
+        let promised = self.wording.promised();
+        if promised > 0 && view.size < self.tail.sent().saturating_add(promised) {
+            return Next::Do(close(CloseReason::Ended(End::Truncated)));
+        }
+        Next::Do(match self.tail.handle_view(now, view, times.linger) {
+            Decision::Send => self.send(view.size),
+            Decision::Wait => self.at_end(now, times),
+            Decision::AskWriters => Output::AskWriters,
+            Decision::SeekSuccessor => Output::SeekSuccessor,
+            Decision::End(end) => return self.end(end),
+        })
+    }
+
+    /// Sends what is there, or the rest of what was promised.
+    fn send(&mut self, size: Offset) -> Output {
+        let from = self.tail.sent();
+        if let Some(header) = self.wording.header(size - from) {
+            self.words = header;
+        }
+        Output::Send { from, most: self.wording.most(), masked: self.wording.is_masked() }
+    }
+
+    fn end(&mut self, end: End) -> Next {
+        let reason = CloseReason::Ended(end);
+        if !self.wording.is_two() {
+            return Next::Do(close(reason));
+        }
+        let why = match end {
+            End::Rotated => Reason::Rotated,
+            End::Truncated => Reason::Truncated,
+            End::Deleted => Reason::Deleted,
+        };
+        Next::Part(emit_close(why, self.tail.sent()), reason)
     }
 
     fn moved_on(&mut self, now: Instant) {
@@ -287,11 +441,19 @@ impl Following {
     }
 
     fn proceed(&mut self) -> Output {
+        self.withdraw();
         if self.words.is_empty() {
             self.words = Vec::new();
             Output::Look
         } else {
             Output::Say
+        }
+    }
+
+    /// Takes back a header of which nothing was said: the file may be another length by now.
+    fn withdraw(&mut self) {
+        if self.wording.withdraw() {
+            self.words.clear();
         }
     }
 
@@ -301,7 +463,7 @@ impl Following {
             return Output::Rest;
         }
         self.told_end = true;
-        self.words = vec![ALIVE];
+        self.words = self.wording.heartbeat(self.size, self.modified_ns);
         Output::Say
     }
 
@@ -313,6 +475,29 @@ impl Following {
                 self.tail.linger_ends(times.linger).map_or(heartbeat, |at| at.min(heartbeat))
             }
         }
+    }
+}
+
+impl Parting {
+    fn handle(&mut self, now: Instant, input: Input<'_>, times: Times) -> Output {
+        match input {
+            Input::HungUp => return close(self.reason.clone()),
+            Input::Woken if now >= self.deadline => return close(self.reason.clone()),
+            // Whatever it still says.
+            Input::Heard(_) | Input::Blocked => return Output::Rest,
+            Input::Said(count) => {
+                self.words.drain(..count.min(self.words.len()));
+            }
+            _ => {}
+        }
+        if !self.words.is_empty() {
+            return Output::Say;
+        }
+        if std::mem::replace(&mut self.shut, true) {
+            return Output::Rest;
+        }
+        self.deadline = now + times.request;
+        Output::Shut
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Tail {
 pub struct View {
     /// Its length; looked at after `writers`.
     pub size: Offset,
+    /// Time of its last change, in nanoseconds since 1970.
+    pub modified_ns: u64,
     /// Names it has.
     pub links: u64,
     /// What its path leads to.
@@ -152,7 +154,7 @@ mod tests {
     const LINGER: Duration = Duration::from_secs(60);
 
     fn view(size: u64, links: u64, place: Place, writers: Option<Writers>) -> View {
-        View { size, links, place, writers }
+        View { size, modified_ns: 0, links, place, writers }
     }
 
     /// A tail at byte 10 of a file that was just written to, and the time.

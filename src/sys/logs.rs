@@ -20,8 +20,10 @@ pub trait Logs {
     /// The names in a directory, in no order; an error if there are more than `names_max`, since a
     /// part of them would hide the others.
     fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>>;
-    /// What is known of an open file.
+    /// What is known of an open file, but for the inode's generation.
     fn facts(&self, file: &Self::File) -> io::Result<FileFacts>;
+    /// The inode's generation, where the file system has one.
+    fn generation(&self, file: &Self::File) -> Option<u32>;
     /// What is known of a name, a link not followed. `None`: no such name.
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>>;
     /// Reads at most `buf.len()` bytes at `offset`; 0 at the end.
@@ -80,6 +82,10 @@ impl Logs for DiskLogs {
 
     fn facts(&self, file: &File) -> io::Result<FileFacts> {
         Ok(identity::facts_of(&file.metadata()?))
+    }
+
+    fn generation(&self, file: &File) -> Option<u32> {
+        identity::inode_generation(file)
     }
 
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {

@@ -7,6 +7,7 @@ mod limits;
 mod peers;
 mod program;
 mod sending;
+mod two;
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};

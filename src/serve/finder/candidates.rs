@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{Finder, LOOKS_MAX, Nothing, RESTLESS, cannot, is_gone_or_closed};
+use super::{Finder, LOOKS_MAX, Nothing, Unserved, cannot, is_gone_or_closed};
 use crate::pos::FileFacts;
 use crate::serve::files::Served;
 use crate::serve::order::{Rank, plain_name};
@@ -34,20 +34,20 @@ pub(super) struct Candidate {
 
 impl<L: Logs> Finder<'_, L> {
     /// All candidates, the oldest first, seen twice in a row.
-    pub(super) fn candidates(&self, served: &Served) -> Result<Vec<Candidate>, String> {
+    pub(super) fn candidates(&self, served: &Served) -> Result<Vec<Candidate>, Nothing> {
         let mut before: Option<Vec<Candidate>> = None;
         for _ in 0..LOOKS_MAX {
             let after = match self.list(served) {
                 Ok(list) => Some(list),
                 Err(Nothing::Changed) => None,
-                Err(Nothing::Closed(why) | Nothing::Refused(why)) => return Err(why),
+                Err(nothing) => return Err(nothing),
             };
             match (before, after) {
                 (Some(before), Some(after)) if agree(&before, &after) => return Ok(after),
                 (_, after) => before = after,
             }
         }
-        Err(RESTLESS.to_owned())
+        Err(Nothing::Refused(Unserved::restless()))
     }
 
     /// All candidates as they are now, the oldest first.
@@ -58,7 +58,10 @@ impl<L: Logs> Finder<'_, L> {
                 Ok(names) => names,
                 Err(error) if is_gone_or_closed(&error) => continue,
                 // Too many, or for want of descriptors: that must not look as if it were empty.
-                Err(error) => return Err(Nothing::Refused(cannot("list", &place.dir, &error))),
+                Err(error) => {
+                    let why = cannot("list", &place.dir, &error);
+                    return Err(Nothing::Refused(Unserved::busy(why)));
+                }
             };
             let rotated = names.iter().filter(|name| place.names.matches(name));
             seen.extend(
@@ -69,7 +72,7 @@ impl<L: Logs> Finder<'_, L> {
         }
         if seen.len() > ROTATED_MAX {
             let why = format!("it has {} rotated files, more than {ROTATED_MAX}", seen.len());
-            return Err(Nothing::Refused(why));
+            return Err(Nothing::Refused(Unserved::busy(why)));
         }
         let mut rotated = Vec::new();
         for path in &seen {

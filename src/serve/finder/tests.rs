@@ -14,10 +14,10 @@ use crate::sys::logs::DiskLogs;
 const LINGER: Duration = Duration::from_secs(60);
 
 /// A directory with a served file `log` and its rotations `log.*`.
-struct Bed {
+pub(super) struct Bed {
     _dir: TempDir,
-    base: PathBuf,
-    files: Files,
+    pub(super) base: PathBuf,
+    pub(super) files: Files,
     logs: DiskLogs,
 }
 
@@ -25,11 +25,11 @@ struct Bed {
 type Answer = Option<(Verdict, Inode, Offset)>;
 
 impl Bed {
-    fn new() -> Bed {
+    pub(super) fn new() -> Bed {
         Bed::serving("file BASE/log\n")
     }
 
-    fn serving(config: &str) -> Bed {
+    pub(super) fn serving(config: &str) -> Bed {
         crate::sys::signal::ignore_sigio().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().canonicalize().unwrap();
@@ -40,22 +40,22 @@ impl Bed {
     }
 
     /// Writes a file that was last changed `age` seconds ago, and gives its inode.
-    fn file(&self, name: &str, content: &str, age: u64) -> Inode {
+    pub(super) fn file(&self, name: &str, content: &str, age: u64) -> Inode {
         fs::write(self.base.join(name), content).unwrap();
         let time = SystemTime::now() - Duration::from_secs(age);
         File::options().write(true).open(self.base.join(name)).unwrap().set_modified(time).unwrap();
         self.inode(name)
     }
 
-    fn inode(&self, name: &str) -> Inode {
+    pub(super) fn inode(&self, name: &str) -> Inode {
         Inode::new(fs::metadata(self.base.join(name)).unwrap().ino())
     }
 
-    fn rename(&self, from: &str, to: &str) {
+    pub(super) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.base.join(from), self.base.join(to)).unwrap();
     }
 
-    fn finder(&self) -> Finder<'_, DiskLogs> {
+    pub(super) fn finder(&self) -> Finder<'_, DiskLogs> {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Finder {
             logs: &self.logs,

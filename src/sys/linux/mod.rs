@@ -1,6 +1,7 @@
 //! What only Linux has.
 
 pub mod beneath;
+pub mod boot;
 pub mod identity;
 pub mod inotify;
 pub mod lease;

@@ -1,0 +1,305 @@
+//! Which file has the bytes that a protocol 2 request asks for: identity and content decide.
+//!
+//! 1. A candidate with the number asked for, at least `offset` bytes and, as far as the request tells
+//!    them, its identity and its digests: `same`. The number alone is never enough if more is told.
+//! 2. Else a candidate in which the digests are right: what `copytruncate` made, what a backup brought
+//!    back, another file with the same beginning. First those changed since the fetcher heard of its
+//!    file, the oldest of them first, since to take a newer one would skip what is between.
+//! 3. One that was found, is rotated, has no byte more and grows no more: its successor, as ever.
+//! 4. None: `L`, why, and the oldest candidate that was changed after the fetcher heard of its file;
+//!    else the current one.
+//!
+//! To compare is to read, and everybody waits meanwhile. So what one look may read is limited. Then
+//! files that were not compared are not the one asked for.
+
+use std::time::Duration;
+
+use super::candidates::Candidate;
+use super::{Finder, Nothing, Unserved, cannot};
+use crate::pos::{FileFacts, Inode, Offset, Position, Start, Token};
+use crate::proto::answer::{Answer, File, Why};
+use crate::proto::asked::{Asked, SAMPLE_BYTES_MAX, Sample};
+use crate::proto::digest::Digester;
+use crate::proto::status::Verdict;
+use crate::serve::files::Served;
+use crate::sys::logs::Logs;
+
+/// Bytes read at once to be compared.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Bytes read in one look: both digests of two files at their longest, or of hundreds as they are
+/// mostly.
+const READ_MAX: Offset = 4 * SAMPLE_BYTES_MAX;
+
+/// A generation found for a protocol 2 request, and opened.
+#[derive(Debug)]
+pub struct Match<F> {
+    /// Its file.
+    pub file: F,
+    /// What was seen of the open file, the inode's generation included.
+    pub facts: FileFacts,
+    /// How it relates to what the fetcher has.
+    pub how: File,
+    /// Where to begin.
+    pub from: Offset,
+    /// How long it has been without its name and nothing was written to it; nothing for the current
+    /// file.
+    pub quiet: Duration,
+}
+
+impl<F> Match<F> {
+    /// The status line that tells of it.
+    pub fn answer(&self, boot: Token) -> Answer {
+        Answer {
+            inode: Inode::new(self.facts.id.inode),
+            file: self.how,
+            id: Token::of_file(&self.facts.id),
+            boot,
+            from: self.from,
+            size: self.facts.size,
+            mtime_ns: self.facts.modified_ns,
+            name: None,
+        }
+    }
+}
+
+/// What a file turned out to be.
+enum Fit {
+    /// The one asked for.
+    Same,
+    /// Another one, though nothing in it says so.
+    Other,
+    /// It has other bytes before the offset.
+    Differs,
+    /// It has fewer bytes than the offset.
+    Short,
+}
+
+/// What is looked for.
+struct Wanted<'a> {
+    have: Position,
+    asked: &'a Asked,
+}
+
+impl Wanted<'_> {
+    fn has_number(&self, facts: &FileFacts) -> bool {
+        facts.id.inode == self.have.inode.number()
+    }
+
+    fn has_samples(&self) -> bool {
+        self.asked.tail.is_some() || self.asked.head.is_some()
+    }
+}
+
+/// What may still be read, and where to.
+struct Reader {
+    buffer: Vec<u8>,
+    left: Offset,
+}
+
+impl<L: Logs> Finder<'_, L> {
+    /// The generation to serve to a fetcher of protocol 2 that has `have` and says what it `asked`.
+    pub fn compare(
+        &self,
+        served: &Served,
+        have: Option<Position>,
+        asked: &Asked,
+    ) -> Result<Match<L::File>, Unserved> {
+        let Some(have) = have else { return self.begin(served, asked.start) };
+        let wanted = Wanted { have, asked };
+        let mut reader = Reader { buffer: vec![0; PIECE_BYTES], left: READ_MAX };
+        if let Ok((file, facts)) = self.open(&served.path)
+            && wanted.has_number(&facts)
+            && let Ok(Fit::Same) = self.fit(&wanted, &mut reader, &file, &facts)
+        {
+            return Ok(self.found(file, facts, File::Same, have.offset, Duration::ZERO));
+        }
+        self.look_again(|| {
+            reader.left = READ_MAX;
+            self.match_one(&self.candidates(served)?, &wanted, &mut reader)
+        })
+    }
+
+    /// What begins where nothing was fetched yet.
+    fn begin(&self, served: &Served, start: Start) -> Result<Match<L::File>, Unserved> {
+        if start == Start::History {
+            return self.look_again(|| {
+                let candidates = self.candidates(served)?;
+                self.oldest(&candidates, File::First, |_| true)
+            });
+        }
+        let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
+        let from = if start == Start::End { facts.size } else { 0 };
+        Ok(self.found(file, facts, File::First, from, Duration::ZERO))
+    }
+
+    fn match_one(
+        &self,
+        candidates: &[Candidate],
+        wanted: &Wanted<'_>,
+        reader: &mut Reader,
+    ) -> Result<Match<L::File>, Nothing> {
+        let mut why = Why::Gone;
+        let plain = || candidates.iter().enumerate().filter(|(_, one)| !one.compressed);
+        for (at, one) in plain().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
+            let (file, facts) = match self.open_listed(one) {
+                Err(Nothing::Closed(_)) => continue,
+                opened => opened?,
+            };
+            match self.fit(wanted, reader, &file, &facts).map_err(|error| {
+                Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
+            })? {
+                Fit::Same => return self.go_on(candidates, at, (file, facts), wanted),
+                Fit::Other => {}
+                Fit::Differs => why = Why::Digest,
+                Fit::Short => why = Why::Short,
+            }
+        }
+        if wanted.has_samples() {
+            let seen = wanted.asked.seen_ns.unwrap_or(0);
+            let newer = |one: &Candidate| one.facts.modified_ns >= seen;
+            let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
+            let since = others().filter(|(_, one)| newer(one));
+            let before = others().rev().filter(|(_, one)| !newer(one));
+            for (at, one) in since.chain(before) {
+                // A file that cannot be read can't be told to be the one; the others may be.
+                if one.facts.size >= wanted.have.offset
+                    && let Ok((file, facts)) = self.open_listed(one)
+                    && let Ok(Fit::Same) = self.fit(wanted, reader, &file, &facts)
+                {
+                    return self.go_on(candidates, at, (file, facts), wanted);
+                }
+            }
+        }
+        // Who never heard of a time is at least given the file that has the number.
+        self.oldest(candidates, File::Lost(why), |one| match wanted.asked.seen_ns {
+            Some(seen) => one.facts.modified_ns > seen,
+            None => wanted.has_number(&one.facts),
+        })
+    }
+
+    /// The candidate asked for goes on, or what follows it begins.
+    fn go_on(
+        &self,
+        candidates: &[Candidate],
+        at: usize,
+        (file, facts): (L::File, FileFacts),
+        wanted: &Wanted<'_>,
+    ) -> Result<Match<L::File>, Nothing> {
+        let offset = wanted.have.offset;
+        if candidates[at].current {
+            return Ok(self.found(file, facts, File::Same, offset, Duration::ZERO));
+        }
+        let later = &candidates[at + 1..];
+        let quiet = self.quiet(&facts, later);
+        if self.is_complete(&file, &facts, offset, quiet)
+            && let Some(next) = self.successor(later, wanted.have)?
+        {
+            let how = match next.status.verdict {
+                Verdict::Found => File::Next,
+                Verdict::Lost => File::Lost(Why::Gone),
+            };
+            return Ok(self.found(next.file, next.facts, how, 0, next.quiet));
+        }
+        Ok(self.found(file, facts, File::Same, offset, quiet))
+    }
+
+    /// The oldest candidate that is `eligible` and can be served, from its beginning; else the
+    /// current one.
+    fn oldest(
+        &self,
+        candidates: &[Candidate],
+        how: File,
+        eligible: impl Fn(&Candidate) -> bool,
+    ) -> Result<Match<L::File>, Nothing> {
+        for (at, one) in candidates.iter().enumerate() {
+            if one.compressed || !(one.current || eligible(one)) {
+                continue;
+            }
+            match self.open_listed(one) {
+                Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
+                Err(Nothing::Closed(_)) => {}
+                opened => {
+                    let (file, facts) = opened?;
+                    let quiet = self.quiet(&facts, &candidates[at + 1..]);
+                    return Ok(self.found(file, facts, how, 0, quiet));
+                }
+            }
+        }
+        Err(Nothing::Refused(Unserved::missing()))
+    }
+
+    fn found(
+        &self,
+        file: L::File,
+        mut facts: FileFacts,
+        how: File,
+        from: Offset,
+        quiet: Duration,
+    ) -> Match<L::File> {
+        facts.id.generation = self.logs.generation(&file);
+        Match { file, facts, how, from, quiet }
+    }
+
+    /// Whether an open file is the one asked for.
+    fn fit(
+        &self,
+        wanted: &Wanted<'_>,
+        reader: &mut Reader,
+        file: &L::File,
+        facts: &FileFacts,
+    ) -> std::io::Result<Fit> {
+        let offset = wanted.have.offset;
+        if facts.size < offset {
+            return Ok(Fit::Short);
+        }
+        let Asked { tail, head, id, .. } = wanted.asked;
+        let ranges = [(tail, true), (head, false)];
+        for (sample, at_end) in ranges {
+            let Some(sample) = sample else { continue };
+            let begin = if at_end { offset.saturating_sub(sample.len) } else { 0 };
+            if !self.has(reader, file, begin, sample)? {
+                return Ok(Fit::Differs);
+            }
+        }
+        let known = || match id {
+            Some(id) => {
+                let mut own = facts.id;
+                own.generation = self.logs.generation(file);
+                *id == Token::of_file(&own)
+            }
+            None => true,
+        };
+        // Who tells digests is told the truth by them; the identity only says where to look first.
+        let same = wanted.has_samples() || (wanted.has_number(facts) && known());
+        Ok(if same { Fit::Same } else { Fit::Other })
+    }
+
+    /// Whether the bytes from `begin` on are those of the sample.
+    fn has(
+        &self,
+        reader: &mut Reader,
+        file: &L::File,
+        begin: Offset,
+        sample: &Sample,
+    ) -> std::io::Result<bool> {
+        let Some(left) = reader.left.checked_sub(sample.len) else { return Ok(false) };
+        reader.left = left;
+        let mut digester = Digester::new();
+        let (mut at, end) = (begin, begin.saturating_add(sample.len));
+        while at < end {
+            let room = usize::try_from(end - at).map_or(PIECE_BYTES, |room| room.min(PIECE_BYTES));
+            match self.logs.read_at(file, &mut reader.buffer[..room], at)? {
+                0 => return Ok(false),
+                count => {
+                    digester.update(&reader.buffer[..count]);
+                    at += count as Offset;
+                }
+            }
+        }
+        Ok(digester.digest() == sample.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

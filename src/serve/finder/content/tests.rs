@@ -1,0 +1,234 @@
+//! Every case of comparing, on a real file system.
+
+use std::fs;
+
+use super::super::tests::Bed;
+use super::*;
+use crate::proto::refusal::Code;
+
+/// How it goes on, the inode and the first byte.
+type Answer = Result<(File, Inode, Offset), Code>;
+
+const TEXT: &str = "the content of one generation\n";
+const LEN: Offset = TEXT.len() as Offset;
+
+fn sample(bytes: &str) -> Option<Sample> {
+    Sample::of(bytes.as_bytes())
+}
+
+/// A fetcher that has the first `offset` bytes of [`TEXT`], and digests of them.
+fn has(offset: u64) -> Asked {
+    let text = &TEXT[..offset as usize];
+    Asked {
+        tail: sample(&text[text.len().saturating_sub(8)..]),
+        head: sample(text),
+        ..Asked::default()
+    }
+}
+
+impl Bed {
+    fn compare(&self, have: Option<(Inode, Offset)>, asked: Asked) -> Answer {
+        let have = have.map(|(inode, offset)| Position { inode, offset });
+        let found = self.finder().compare(self.files.get(0), have, &asked);
+        let found = found.map_err(|unserved| unserved.code)?;
+        let answer = found.answer(Token::of_number(1));
+        answer.check(have).unwrap();
+        Ok((answer.file, answer.inode, answer.from))
+    }
+
+    fn id(&self, name: &str) -> Option<Token> {
+        use crate::sys::logs::DiskLogs;
+        let logs = DiskLogs::new().unwrap();
+        let file = logs.open(&self.base.join(name)).unwrap();
+        let mut id = logs.facts(&file).unwrap().id;
+        id.generation = logs.generation(&file);
+        Some(Token::of_file(&id))
+    }
+
+    fn modified(&self, name: &str) -> Option<u64> {
+        let logs = crate::sys::logs::DiskLogs::new().unwrap();
+        Some(logs.facts_at(&self.base.join(name)).unwrap().unwrap().modified_ns)
+    }
+}
+
+#[test]
+fn first_contact_begins_where_it_is_told_to() {
+    let bed = Bed::new();
+    let start = |start| bed.compare(None, Asked { start, ..Asked::default() });
+    assert_eq!(start(Start::Begin), Err(Code::Missing));
+    assert_eq!(start(Start::History), Err(Code::Missing));
+    bed.file("log.3.gz", "compressed", 300);
+    let oldest = bed.file("log.2", TEXT, 200);
+    assert_eq!(start(Start::History), Ok((File::First, oldest, 0)));
+    assert_eq!(start(Start::Begin), Err(Code::Missing));
+    bed.file("log.1", TEXT, 100);
+    let log = bed.file("log", "12345", 0);
+    assert_eq!(start(Start::Begin), Ok((File::First, log, 0)));
+    assert_eq!(start(Start::End), Ok((File::First, log, 5)));
+    assert_eq!(start(Start::History), Ok((File::First, oldest, 0)));
+    fs::remove_file(bed.base.join("log.1")).unwrap();
+    fs::remove_file(bed.base.join("log.2")).unwrap();
+    assert_eq!(start(Start::History), Ok((File::First, log, 0)));
+}
+
+#[test]
+fn the_current_file_goes_on_by_identity_by_content_or_by_number() {
+    let bed = Bed::new();
+    let log = bed.file("log", TEXT, 0);
+    let id = bed.id("log");
+    for asked in
+        [Asked::default(), Asked { id, ..Asked::default() }, has(9), Asked { id, ..has(9) }]
+    {
+        assert_eq!(bed.compare(Some((log, 9)), asked), Ok((File::Same, log, 9)), "{asked:?}");
+    }
+    assert_eq!(
+        bed.compare(Some((log, 0)), Asked { id, ..Asked::default() }),
+        Ok((File::Same, log, 0))
+    );
+    assert_eq!(bed.compare(Some((log, LEN)), has(LEN)), Ok((File::Same, log, LEN)));
+}
+
+#[test]
+fn a_renamed_generation_is_sent_to_its_end_and_then_the_next_in_order() {
+    let bed = Bed::new();
+    let chain =
+        [("log.2", 300), ("log.1", 200), ("log", 0)].map(|(name, age)| bed.file(name, TEXT, age));
+    for (name, pair) in ["log.2", "log.1"].iter().zip(chain.windows(2)) {
+        let asked = |offset| Asked { id: bed.id(name), seen_ns: bed.modified(name), ..has(offset) };
+        assert_eq!(bed.compare(Some((pair[0], 9)), asked(9)), Ok((File::Same, pair[0], 9)));
+        assert_eq!(bed.compare(Some((pair[0], LEN)), asked(LEN)), Ok((File::Next, pair[1], 0)));
+    }
+}
+
+#[test]
+fn a_rotated_file_that_is_still_written_goes_on() {
+    let bed = Bed::new();
+    let old = bed.file("log.1", TEXT, 5);
+    bed.file("log", "new", 0);
+    let writer = fs::File::options().append(true).open(bed.base.join("log.1")).unwrap();
+    assert_eq!(bed.compare(Some((old, LEN)), has(LEN)), Ok((File::Same, old, LEN)));
+    drop(writer);
+}
+
+#[test]
+fn what_copytruncate_made_is_found_by_its_content_however_long_the_log_is_again() {
+    for again in
+        ["", &TEXT[..9].replace('c', "d"), "other content that is longer than what was there"]
+    {
+        let bed = Bed::new();
+        let log = bed.file("log", TEXT, 0);
+        let asked =
+            |offset| Asked { id: bed.id("log"), seen_ns: bed.modified("log"), ..has(offset) };
+        fs::copy(bed.base.join("log"), bed.base.join("log.1")).unwrap();
+        let copy = bed.inode("log.1");
+        fs::write(bed.base.join("log"), again).unwrap();
+        assert_eq!(bed.inode("log"), log);
+        assert_eq!(bed.compare(Some((log, 9)), asked(9)), Ok((File::Same, copy, 9)), "{again:?}");
+        let whole = bed.compare(Some((log, LEN)), asked(LEN));
+        assert_eq!(whole, Ok((File::Next, log, 0)), "{again:?}");
+    }
+}
+
+#[test]
+fn a_number_that_was_given_to_another_file_is_not_enough() {
+    let bed = Bed::new();
+    let log = bed.file("log", TEXT, 0);
+    let other = Token::parse(format!("{log}.1.1").as_bytes());
+    let asked = Asked { id: other, ..Asked::default() };
+    assert_eq!(bed.compare(Some((log, 9)), asked), Ok((File::Lost(Why::Gone), log, 0)));
+    let same = bed.compare(Some((log, 9)), Asked { id: other, ..has(9) });
+    assert_eq!(same, Ok((File::Same, log, 9)), "its bytes are right, whoever it is");
+}
+
+#[test]
+fn a_file_that_came_back_under_another_number_goes_on() {
+    let bed = Bed::new();
+    let gone = bed.file("log", TEXT, 50);
+    let asked = Asked { id: bed.id("log"), seen_ns: bed.modified("log"), ..has(9) };
+    bed.rename("log", "elsewhere");
+    let log = bed.file("log", TEXT, 0);
+    assert_ne!(log, gone);
+    assert_eq!(bed.compare(Some((gone, 9)), asked), Ok((File::Same, log, 9)));
+}
+
+#[test]
+fn what_is_lost_is_told_with_its_reason() {
+    let bed = Bed::new();
+    let log = bed.file("log", TEXT, 0);
+    let wrong = Asked { tail: sample("x"), ..Asked::default() };
+    assert_eq!(bed.compare(Some((log, 9)), wrong), Ok((File::Lost(Why::Digest), log, 0)));
+    let wrong = Asked { head: sample("x"), ..has(9) };
+    assert_eq!(bed.compare(Some((log, 9)), wrong), Ok((File::Lost(Why::Digest), log, 0)));
+    let short = bed.compare(Some((log, LEN + 1)), Asked::default());
+    assert_eq!(short, Ok((File::Lost(Why::Short), log, 0)));
+    let gone = Inode::new(log.number() + 1_000_000);
+    for asked in [Asked::default(), Asked { tail: sample("x"), ..Asked::default() }] {
+        assert_eq!(bed.compare(Some((gone, 9)), asked), Ok((File::Lost(Why::Gone), log, 0)));
+    }
+    fs::remove_file(bed.base.join("log")).unwrap();
+    assert_eq!(bed.compare(Some((gone, 9)), has(9)), Err(Code::Missing));
+}
+
+#[test]
+fn after_what_is_lost_comes_the_oldest_that_was_changed_since() {
+    let bed = Bed::new();
+    for (name, age) in [("log.4", 400), ("log.3.gz", 300), ("log.2", 200), ("log.1", 100)] {
+        bed.file(name, "other", age);
+    }
+    let log = bed.file("log", "new", 0);
+    let gone = Inode::new(log.number() + 1_000_000);
+    let ask = |seen_ns| bed.compare(Some((gone, 9)), Asked { seen_ns, ..has(9) });
+    let lost = |name| Ok((File::Lost(Why::Gone), bed.inode(name), 0));
+    assert_eq!(ask(None), lost("log"));
+    assert_eq!(ask(Some(0)), lost("log.4"));
+    assert_eq!(ask(bed.modified("log.4")), lost("log.2"), "a compressed one is stepped over");
+    assert_eq!(ask(bed.modified("log.2")), lost("log.1"));
+    assert_eq!(ask(bed.modified("log.1")), lost("log"));
+    assert_eq!(ask(Some(u64::MAX)), lost("log"));
+}
+
+#[test]
+fn a_rotated_file_that_was_cut_is_begun_anew_and_not_skipped() {
+    let bed = Bed::new();
+    let old = bed.file("log.1", "cut", 100);
+    bed.file("log", "content", 0);
+    let lost = bed.compare(Some((old, 9)), has(9));
+    assert_eq!(lost, Ok((File::Lost(Why::Short), old, 0)));
+}
+
+#[test]
+fn a_compressed_successor_is_stepped_over_and_told_as_lost() {
+    let bed = Bed::new();
+    let old = bed.file("log.3", TEXT, 300);
+    bed.file("log.2.gz", "compressed", 200);
+    let next = bed.file("log.1", "content", 100);
+    bed.file("log", "new", 0);
+    let lost = bed.compare(Some((old, LEN)), has(LEN));
+    assert_eq!(lost, Ok((File::Lost(Why::Gone), next, 0)));
+}
+
+#[test]
+fn of_two_files_with_the_content_the_older_changed_since_is_taken() {
+    let bed = Bed::new();
+    let gone = bed.file("elsewhere", TEXT, 150);
+    let asked = Asked { seen_ns: bed.modified("elsewhere"), ..has(9) };
+    bed.file("log.3", TEXT, 300);
+    let older = bed.file("log.2", TEXT, 140);
+    bed.file("log.1", TEXT, 100);
+    bed.file("log", "new", 0);
+    assert_eq!(bed.compare(Some((gone, 9)), asked), Ok((File::Same, older, 9)));
+}
+
+#[test]
+fn what_one_look_may_read_is_limited() {
+    let bed = Bed::new();
+    let log = bed.file("log", TEXT, 0);
+    let (finder, mut reader) = (bed.finder(), Reader { buffer: vec![0; PIECE_BYTES], left: 15 });
+    let (file, _) = finder.open(&bed.base.join("log")).unwrap();
+    let sample = sample(&TEXT[..8]).unwrap();
+    assert!(finder.has(&mut reader, &file, 0, &sample).unwrap());
+    assert!(!finder.has(&mut reader, &file, 0, &sample).unwrap());
+    let huge = Asked { tail: Some(Sample { len: SAMPLE_BYTES_MAX, ..sample }), ..Asked::default() };
+    let lost = bed.compare(Some((log, SAMPLE_BYTES_MAX)), huge);
+    assert_eq!(lost, Ok((File::Lost(Why::Short), log, 0)));
+}
