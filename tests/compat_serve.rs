@@ -252,15 +252,16 @@ fn a_truncation_seen_by_one_fetcher_is_understood_by_the_other() {
     mirror.append(&lines("live", 500));
     mirror.wait_exact_by(&ours);
     ours.stop();
-    assert_eq!(mirror.pointer_word(), format!("0{inode}"));
+    // Between our own the identity says that it is another generation.
+    assert_eq!(mirror.pointer_word(), inode.to_string());
 
     mirror.append(&lines("between", 10));
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
-    assert_eq!(original.statuses(), [format!("O 0{inode}")]);
+    assert_eq!(original.statuses(), [format!("O {inode}")]);
     mirror.truncate(&lines("newer", 10));
     wait_exact(&mirror, &original, &responder);
-    assert_eq!(original.statuses()[1..], [format!("L {inode}")]);
+    assert_eq!(original.statuses()[1..], [format!("L 0{inode}")]);
     drop(original);
 
     mirror.append(&lines("after", 10));

@@ -17,9 +17,11 @@ use std::time::Duration;
 use super::candidates::Candidate;
 use super::{Finder, Nothing, Unserved, cannot};
 use crate::pos::{FileFacts, Inode, Offset, Position, Start, Token};
+use crate::proto::ALIVE;
 use crate::proto::answer::{Answer, File, Why};
 use crate::proto::asked::{Asked, SAMPLE_BYTES_MAX, Sample};
-use crate::proto::digest::Digester;
+use crate::proto::digest::{Digest, Digester};
+use crate::proto::serve::mask;
 use crate::proto::status::Verdict;
 use crate::serve::files::Served;
 use crate::sys::logs::Logs;
@@ -275,7 +277,8 @@ impl<L: Logs> Finder<'_, L> {
         Ok(if same { Fit::Same } else { Fit::Other })
     }
 
-    /// Whether the bytes from `begin` on are those of the sample.
+    /// Whether the bytes from `begin` on are those of the sample, as they are or as protocol 1 sends
+    /// them: a copy that was begun in protocol 1 has the masked ones.
     fn has(
         &self,
         reader: &mut Reader,
@@ -283,22 +286,52 @@ impl<L: Logs> Finder<'_, L> {
         begin: Offset,
         sample: &Sample,
     ) -> std::io::Result<bool> {
-        let Some(left) = reader.left.checked_sub(sample.len) else { return Ok(false) };
+        let Some(exact) = self.digest(reader, file, begin, sample.len, false)? else {
+            return Ok(false);
+        };
+        if exact.digest == sample.digest || !exact.masks {
+            return Ok(exact.digest == sample.digest);
+        }
+        let masked = self.digest(reader, file, begin, sample.len, true)?;
+        Ok(masked.is_some_and(|masked| masked.digest == sample.digest))
+    }
+
+    /// The digest of `len` bytes from `begin` on; `None` if there are fewer, or too much was read.
+    fn digest(
+        &self,
+        reader: &mut Reader,
+        file: &L::File,
+        begin: Offset,
+        len: Offset,
+        masked: bool,
+    ) -> std::io::Result<Option<Read>> {
+        let Some(left) = reader.left.checked_sub(len) else { return Ok(None) };
         reader.left = left;
-        let mut digester = Digester::new();
-        let (mut at, end) = (begin, begin.saturating_add(sample.len));
+        let (mut digester, mut masks) = (Digester::new(), false);
+        let (mut at, end) = (begin, begin.saturating_add(len));
         while at < end {
             let room = usize::try_from(end - at).map_or(PIECE_BYTES, |room| room.min(PIECE_BYTES));
-            match self.logs.read_at(file, &mut reader.buffer[..room], at)? {
-                0 => return Ok(false),
-                count => {
-                    digester.update(&reader.buffer[..count]);
-                    at += count as Offset;
-                }
+            let count = self.logs.read_at(file, &mut reader.buffer[..room], at)?;
+            if count == 0 {
+                return Ok(None);
             }
+            let bytes = &mut reader.buffer[..count];
+            masks |= memchr::memchr(ALIVE, bytes).is_some();
+            if masked {
+                mask(bytes);
+            }
+            digester.update(bytes);
+            at += count as Offset;
         }
-        Ok(digester.digest() == sample.digest)
+        Ok(Some(Read { digest: digester.digest(), masks }))
     }
+}
+
+/// What was read of a file.
+struct Read {
+    digest: Digest,
+    /// There are bytes that protocol 1 sends as others.
+    masks: bool,
 }
 
 #[cfg(test)]
