@@ -14,7 +14,7 @@
 //!
 //! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
 //! close while it may be saying something would take our last words back (RST). A fetcher of protocol
-//! 1 is closed at once. How either is spoken to is in [`wording`].
+//! 1 is closed at once. How either is spoken to is in `wording`.
 //!
 //! The session is told one [`Input`] and says one [`Output`]: what its owner does next. Carrying an
 //! output out gives the next input, until there is [`Output::Rest`] or [`Output::Close`]. An owner

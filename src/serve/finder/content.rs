@@ -29,8 +29,8 @@ use crate::sys::logs::Logs;
 /// Bytes read at once to be compared.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Bytes read in one look: both digests of two files at their longest, or of hundreds as they are
-/// mostly.
+/// Bytes read in one look: both digests of two files at their longest, or those of thousands of files
+/// where they are of a few KiB.
 const READ_MAX: Offset = 4 * SAMPLE_BYTES_MAX;
 
 /// A generation found for a protocol 2 request, and opened.

@@ -383,6 +383,8 @@ fn more_rotated_files_than_can_be_looked_at_are_no_reason_to_call_one_lost() {
         File::create(bed.base.join(format!("log.{number}"))).unwrap();
     }
     assert_eq!(bed.ask(gone, 7), None);
+    let busy = bed.finder().find(bed.files.get(0), Some(Position { inode: gone, offset: 7 }));
+    assert_eq!(busy.unwrap_err().code, Code::Busy);
     assert_eq!(bed.ask(log, 7), found(log, 7));
     fs::remove_file(bed.base.join("log.0")).unwrap();
     assert_eq!(bed.ask(gone, 7), lost(log));

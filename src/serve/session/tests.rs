@@ -1,10 +1,13 @@
 //! The session, input by input.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::pos::Inode;
 use crate::pos::Writers;
 use crate::proto::ALIVE;
 use crate::proto::answer::File;
+use crate::proto::frame::{Event, Frames};
 use crate::proto::status::Verdict;
 use crate::serve::tail::Place;
 
@@ -356,4 +359,106 @@ fn who_speaks_protocol_2_is_told_why_nothing_is_served() {
     let refusal = Refusal::new(Code::Missing, "there is no such file");
     assert_eq!(session.handle(now, Input::Refused(refusal)), Output::Say);
     assert_eq!(session.words(), b"E missing +2 there is no such file\n");
+}
+
+/// A file, a socket that takes so many bytes, and what it took.
+#[derive(Default)]
+struct World {
+    file: Vec<u8>,
+    room: usize,
+    wire: Vec<u8>,
+}
+
+impl World {
+    /// Writes what the socket takes; says how much.
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room);
+        self.wire.extend_from_slice(&bytes[..count]);
+        self.room -= count;
+        count
+    }
+
+    /// Carries out what the session says until it rests or closes, as `conn` does.
+    fn carry_out(&mut self, session: &mut Session, now: Instant, mut output: Output) -> Output {
+        loop {
+            let words = session.words().to_vec();
+            let input = match output {
+                Output::Say => match self.write(&words) {
+                    0 => Input::Blocked,
+                    count => Input::Said(count),
+                },
+                Output::Look => kept(self.file.len() as u64),
+                Output::Send { from, most, .. } => {
+                    let rest = &self.file[from as usize..];
+                    let bytes = [&words, &rest[..rest.len().min(most as usize).min(16)]].concat();
+                    let count = self.write(&bytes);
+                    if count > 0 && !words.is_empty() {
+                        session.handle(now, Input::Said(count.min(words.len())));
+                    }
+                    match count.saturating_sub(words.len()) {
+                        sent if count == bytes.len() => Input::Sent(sent),
+                        0 => Input::Blocked,
+                        sent => {
+                            session.handle(now, Input::Sent(sent));
+                            Input::Blocked
+                        }
+                    }
+                }
+                other => return other,
+            };
+            output = session.handle(now, input);
+        }
+    }
+}
+
+/// What a fetcher understands of the frames in `wire`: the content and the words.
+fn understood(wire: &[u8]) -> (Vec<u8>, Vec<Event>) {
+    let (mut frames, mut at) = (Frames::following(4), 0);
+    let (mut content, mut words) = (Vec::new(), Vec::new());
+    while let Some(event) = frames.poll_event(wire, &mut at).unwrap() {
+        match event {
+            Event::Data(range) => content.extend_from_slice(&wire[range]),
+            word => words.push(word),
+        }
+    }
+    (content, words)
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_socket_takes_and_the_file_grows_by_the_frames_say_what_is_in_it(
+        moves in proptest::collection::vec((0usize..40, 0usize..30), 0..40),
+        cut in proptest::option::of(0usize..400)
+    ) {
+        let (mut session, now) = following_two();
+        let mut world = World::default();
+        let grow = |world: &mut World, by: usize| {
+            let end = world.file.len() + by;
+            world.file.extend((world.file.len()..end).map(|n| n as u8));
+        };
+        grow(&mut world, 10);
+        for (room, by) in moves {
+            grow(&mut world, by);
+            world.room += room;
+            let output = session.handle(now, Input::Writable);
+            let rests = world.carry_out(&mut session, now, output);
+            prop_assert_eq!(rests, Output::Rest);
+        }
+        let before = world.file.clone();
+        world.file.truncate(cut.unwrap_or(before.len()));
+        world.room = usize::MAX;
+        let output = session.handle(now, Input::Writable);
+        let last = world.carry_out(&mut session, now, output);
+        let (content, words) = understood(&world.wire);
+        prop_assert_eq!(&content[..], &before[4..4 + content.len()]);
+        let closed = words.contains(&Event::Close(Reason::Truncated));
+        match last {
+            Output::Rest => prop_assert_eq!(content.len() + 4, world.file.len()),
+            Output::Shut => prop_assert!(closed),
+            other => {
+                prop_assert_eq!(other, Output::Close(CloseReason::Ended(End::Truncated)));
+                prop_assert!(!closed);
+            }
+        }
+    }
 }
