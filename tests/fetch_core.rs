@@ -451,6 +451,34 @@ fn what_arrived_is_checkpointed_even_if_the_responder_falls_silent_on_the_next_c
 }
 
 #[test]
+fn a_responder_that_closed_often_is_still_asked_for_what_follows_in_the_end() {
+    let mut life = Life::following(1000);
+    life.broken();
+    // So far it always went on, and closed after the overlap.
+    for _ in 0..10 {
+        let request = life.ask();
+        life.status("O 7");
+        if request == "/log 7 744\n" {
+            life.data(OVERLAP);
+            life.closed();
+        }
+    }
+    // Now the generation is complete there, which only the exact end can tell.
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        requests.push(life.ask());
+        if requests.last().is_some_and(|request| request == "/log 7 1000\n") {
+            assert_eq!(life.status("O 8"), [rotate(8)]);
+            return;
+        }
+        life.status("O 7");
+        life.data(OVERLAP);
+        life.closed();
+    }
+    panic!("{requests:?}");
+}
+
+#[test]
 fn what_arrives_is_synced_as_the_policy_says() {
     assert_eq!(SyncPolicy::parse("always"), Ok(SyncPolicy::Within(Duration::ZERO)));
     assert_eq!(SyncPolicy::parse("never"), Ok(SyncPolicy::Never));

@@ -380,10 +380,12 @@ impl Source {
         self.idle_ends = if self.progressed || lasted { 0 } else { self.idle_ends + 1 };
         if self.idle_ends > 1 {
             self.give_up(now, Fault::Read("connection closed".to_owned()));
-            return;
+        } else {
+            self.reconnect(now);
         }
+        // Also after a wait: else a responder that closed often would never again be asked for the
+        // exact end, and never say what follows.
         self.in_step = true;
-        self.reconnect(now);
     }
 
     fn reconnect(&mut self, now: Instant) {

@@ -88,6 +88,11 @@ impl Mirror {
         text.split_ascii_whitespace().next().unwrap_or_default().to_owned()
     }
 
+    /// Whether the status file says that all is well.
+    pub fn well(&self) -> bool {
+        fs::read(self.dir.path().join("snmp/127.0.0.1")).is_ok_and(|text| text == b"OK\n")
+    }
+
     /// The archives that are not empty, the oldest first, and the copy.
     pub fn kept(&self) -> Vec<Vec<u8>> {
         let mut archives = Vec::new();
