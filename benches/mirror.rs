@@ -2,7 +2,7 @@
 //!
 //! `cargo bench` prints two tables:
 //!
-//! * **bulk**: one file fetched over loopback at protocol 1 by the real binaries, against a minimal
+//! * **bulk**: one file fetched over loopback by the real binaries in each protocol, against a minimal
 //!   pair in this process (sendfile on one side, read and write with 1 MiB on the other) on the same
 //!   file. The rounds alternate; ratios are taken round by round, medians are quoted.
 //! * **idle**: sources that nobody writes to: memory, processor time and descriptors of both ends.
@@ -26,7 +26,9 @@ fn main() -> Result<()> {
     let mib = setting("FETCHLOGS_BENCH_MIB", 512);
     let rounds = setting("FETCHLOGS_BENCH_ROUNDS", 5);
     let sources = setting("FETCHLOGS_BENCH_SOURCES", 1000);
-    bulk(mib, rounds)?;
+    for protocol in [1, 2] {
+        bulk(mib, rounds, protocol)?;
+    }
     idle(sources)
 }
 
@@ -36,12 +38,12 @@ fn setting(name: &str, default: usize) -> usize {
 
 // ---- bulk ----
 
-fn bulk(mib: usize, rounds: usize) -> Result<()> {
+fn bulk(mib: usize, rounds: usize, protocol: usize) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let source = dir.path().join("source.log");
     write_log(&source, mib)?;
     let responder = Responder::start(dir.path(), &[&source])?;
-    println!("bulk: {mib} MiB over loopback, protocol 1, {rounds} rounds");
+    println!("bulk: {mib} MiB over loopback, protocol {protocol}, {rounds} rounds");
     println!(
         "{:>5} {:>12} {:>12} {:>7} {:>16}",
         "round", "bare MB/s", "ours MB/s", "ratio", "ours CPU s/GB"
@@ -50,7 +52,7 @@ fn bulk(mib: usize, rounds: usize) -> Result<()> {
     for round in 1..=rounds {
         let bytes = (mib << 20) as f64;
         let bare = bytes / bare_pair(&source, &dir.path().join("bare.copy"))?.as_secs_f64();
-        let (time, cpu_secs) = mirror(dir.path(), &responder, &source)?;
+        let (time, cpu_secs) = mirror(dir.path(), &responder, &source, protocol)?;
         let ours = bytes / time.as_secs_f64();
         ratios.push(ours / bare);
         println!(
@@ -122,9 +124,15 @@ fn bare_pair(source: &Path, copy: &Path) -> Result<Duration> {
 }
 
 /// From the fetcher's start until its copy is complete; and the processor time of both ends.
-fn mirror(dir: &Path, responder: &Responder, source: &Path) -> Result<(Duration, f64)> {
+fn mirror(
+    dir: &Path,
+    responder: &Responder,
+    source: &Path,
+    protocol: usize,
+) -> Result<(Duration, f64)> {
     let copies = tempfile::tempdir_in(dir)?;
     let line = source_line(responder.port, source, copies.path(), 0);
+    let line = format!("{} protocol={protocol}\n", line.trim_end());
     let len = std::fs::metadata(source)?.len();
     let cpu_before = cpu_secs(responder.child.0.id())?;
     let start = Instant::now();

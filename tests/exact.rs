@@ -131,3 +131,13 @@ fn a_responder_that_is_killed_again_and_again_costs_nothing() {
     assert_eq!(fetcher.said("lost"), 0, "{:?}", fetcher.lines());
     wait_seeing("it is well", || mirror.well(), || fetcher.lines().join("\n"));
 }
+
+#[test]
+fn a_source_that_is_asked_for_in_protocol_1_is_followed_in_it() {
+    let mut mirror = Mirror::of(&[lines("old", 10), vec![7]].concat());
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, "protocol=1");
+    mirror.append(&lines("more", 10));
+    mirror.wait_exact_by(&fetcher);
+    assert!(mirror.kept()[0].contains(&0xff), "protocol 1 masks");
+}

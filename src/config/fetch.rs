@@ -55,6 +55,19 @@ pub struct SourceConfig {
     pub local: PathBuf,
     /// Where the position is kept.
     pub pointer: PathBuf,
+    /// Which protocol is asked for.
+    pub protocol: Protocol,
+}
+
+/// Which protocol a source is asked for in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Protocol {
+    /// As fetchlogs 1.1 asks (`protocol=1`): for a responder, or something between, that can't bear
+    /// more fields on a line.
+    One,
+    /// The responder answers in protocol 2 if it knows it, else in protocol 1.
+    #[default]
+    Two,
 }
 
 /// An option of a source: its key; how its value is read (the error is the cause); its value as
@@ -66,7 +79,20 @@ type SourceOption = (
 );
 
 /// All options there are.
-const OPTIONS: &[SourceOption] = &[];
+const OPTIONS: &[SourceOption] = &[("protocol", read_protocol, emit_protocol)];
+
+fn read_protocol(source: &mut SourceConfig, value: &[u8]) -> Result<(), String> {
+    source.protocol = match value {
+        b"1" => Protocol::One,
+        b"2" => Protocol::Two,
+        _ => return Err(format!("{} is not 1 or 2", show(value))),
+    };
+    Ok(())
+}
+
+fn emit_protocol(source: &SourceConfig) -> Option<Vec<u8>> {
+    (source.protocol == Protocol::One).then(|| b"1".to_vec())
+}
 
 /// Reads a configuration; `file` is what its faults call it.
 pub fn parse_fetch(file: &str, text: &[u8]) -> Result<FetchConfig, Faults> {
@@ -127,6 +153,7 @@ fn parse_source(
         remote: remote.unwrap_or_default(),
         local: local.unwrap_or_default(),
         pointer: pointer.unwrap_or_default(),
+        protocol: Protocol::default(),
     };
     let options = words.get(FIELDS.len()..).unwrap_or_default();
     for (before, word) in options.iter().enumerate() {
@@ -194,9 +221,10 @@ fn parse_own(bytes: &[u8], purpose: Use) -> Result<PathBuf, String> {
 impl SourceConfig {
     /// All that makes a source what it is. Paths by their bytes: `Path` takes `a//b` for `a/b`, but
     /// a responder need not.
-    fn key(&self) -> (&Host, u16, [&OsStr; 3]) {
-        let SourceConfig { line: _, host, port, remote, local, pointer } = self;
-        (host, *port, [remote.as_os_str(), local.as_os_str(), pointer.as_os_str()])
+    fn key(&self) -> (&Host, u16, [&OsStr; 3], Protocol) {
+        let SourceConfig { line: _, host, port, remote, local, pointer, protocol } = self;
+        let paths = [remote.as_os_str(), local.as_os_str(), pointer.as_os_str()];
+        (host, *port, paths, *protocol)
     }
 }
 

@@ -38,7 +38,7 @@ pub use crate::pos::PATH_BYTES_MAX;
 pub use directives::parse_serve;
 pub use duration::{DURATION_MAX, emit_duration, parse_duration, parse_duration_within};
 pub use fault::{FAULTS_MAX, Fault, Faults};
-pub use fetch::{FetchConfig, SOURCES_MAX, SourceConfig, parse_fetch};
+pub use fetch::{FetchConfig, Protocol, SOURCES_MAX, SourceConfig, parse_fetch};
 pub use host::{HOST_BYTES_MAX, Host};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use serve::{ServeConfig, ServedFile};

@@ -11,7 +11,7 @@ use super::jobs::{Stored, Task};
 use super::source::Source;
 use super::store::{Locks, OpenCopy, Store};
 use super::terms::{Job, Timing};
-use crate::config::{Host, SourceConfig};
+use crate::config::{Host, Protocol, SourceConfig};
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
 use crate::pos::Offset;
@@ -121,10 +121,14 @@ impl<F: Fs> Entry<F> {
         self.core.handle_data(now, took, moved, alive);
     }
 
-    /// The request with digests of what the copy has before the position, so that the responder can
+    /// The request as it is sent: in the protocol that is configured; in protocol 2 with digests of
+    /// what the copy has before the position, so that the responder can
     /// see whether it is the same. Without them where the copy can't be read: then writing it will
     /// fail as well, and be told.
     pub fn with_samples(&self, mut request: Request) -> Request {
+        if self.config.protocol == Protocol::One {
+            request.two = None;
+        }
         let base = self.core.place().base;
         let (Some(have), Some(copy)) = (request.have, &self.copy) else { return request };
         let Some(asked) = &mut request.two else { return request };

@@ -141,10 +141,16 @@ impl Mirror {
 
     /// Starts our fetcher.
     pub fn fetch_logs(&self, address: SocketAddr) -> Program {
+        self.fetch_logs_with(address, "")
+    }
+
+    /// The same with options of the source.
+    pub fn fetch_logs_with(&self, address: SocketAddr, options: &str) -> Program {
         let Line { address, remote, local, pointer } = self.line(address);
         let conf = self.dir.path().join("fetch_logs.conf");
         let paths = [remote, local, pointer].map(|path| path.display().to_string()).join(" ");
-        fs::write(&conf, format!("{} {} {paths}\n", address.ip(), address.port())).unwrap();
+        fs::write(&conf, format!("{} {} {paths} {options}\n", address.ip(), address.port()))
+            .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
         command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
         Program::spawn(command.arg(self.dir.path().join("snmp")).arg(conf))
