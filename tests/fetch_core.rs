@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use fetchlogs::fetch::copy::{Place, Took, Trust, take};
+use fetchlogs::fetch::copy::{Place, Rest, Took, Trust, take};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
 use fetchlogs::fetch::source::{OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
@@ -198,12 +198,12 @@ fn after_a_break_the_overlap_is_asked_for_again() {
 
 #[test]
 fn what_is_not_durable_after_an_unclean_end_is_compared() {
-    for same_boot in [true, false] {
-        let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { same_boot }));
+    for (rest, keep) in [(Rest::Arrived, true), (Rest::Doubtful, true), (Rest::Torn, false)] {
+        let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { rest }));
         assert_eq!(life.ask(), "/log 7 244\n");
         life.status("O 7");
         life.data(300);
-        let cut = Cut { at: 544, keep: same_boot };
+        let cut = Cut { at: 544, keep };
         assert_eq!(life.differs(), [Output::Close, Output::Do(Job::Cut(cut))]);
     }
 }
@@ -344,8 +344,8 @@ fn a_responder_that_answers_and_closes_for_ever_is_asked_ever_less_often() {
 fn a_generation_that_ended_shorter_than_the_copy_is_left_for_the_next() {
     for trust in [
         Trust::Whole,
-        Trust::Durable { same_boot: true },
-        Trust::Durable { same_boot: false },
+        Trust::Durable { rest: Rest::Arrived },
+        Trust::Durable { rest: Rest::Torn },
         Trust::Nothing,
     ] {
         let durable = if trust == Trust::Whole { 1000 } else { 900 };
@@ -381,7 +381,7 @@ fn a_generation_that_ended_shorter_than_the_copy_is_left_for_the_next() {
 
 #[test]
 fn bytes_that_were_compared_are_not_cut_off_with_those_that_were_not() {
-    let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { same_boot: false }));
+    let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { rest: Rest::Torn }));
     life.ask();
     life.status("O 7");
     life.data(400);
@@ -530,7 +530,7 @@ fn a_store_fault_closes_the_connection_and_begins_again_from_the_disk() {
 
 #[test]
 fn a_second_heartbeat_of_an_unverified_end_cuts_it_off() {
-    let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { same_boot: true }));
+    let mut life = Life::at(Some(7), place(500, 1000, Trust::Durable { rest: Rest::Arrived }));
     life.ask();
     life.status("O 7");
     life.data(300);
@@ -649,12 +649,25 @@ fn a_pointer_of_the_original_is_believed_with_the_copy_as_it_is() {
 }
 
 #[test]
+fn after_a_failed_sync_not_even_what_was_written_is_believed() {
+    let shelf = Shelf::with("one two", 3);
+    let standing = shelf.store.recover_from_fault().unwrap();
+    assert_eq!(standing.place.trust, Trust::Durable { rest: Rest::Doubtful });
+    let mut life = Life::at(Some(7), standing.place);
+    life.ask();
+    // What follows begins, and nothing of the old generation can be compared any more.
+    let cut = Cut { at: 3, keep: true };
+    let rotate = Job::Rotate { next: generation(8), cut: Some(cut) };
+    assert_eq!(life.status("O 8").last(), Some(&Output::Do(rotate)));
+}
+
+#[test]
 fn how_much_of_a_copy_is_believed_depends_on_its_pointer() {
     let cases: [(u64, &str, Trust); 4] = [
         (7, BOOT, Trust::Whole),
         (7, "another", Trust::Whole),
-        (3, BOOT, Trust::Durable { same_boot: true }),
-        (3, "another", Trust::Durable { same_boot: false }),
+        (3, BOOT, Trust::Durable { rest: Rest::Arrived }),
+        (3, "another", Trust::Durable { rest: Rest::Torn }),
     ];
     for (durable, boot, trust) in cases {
         let shelf = Shelf::with("content", 0);

@@ -33,13 +33,25 @@ pub enum Trust {
     /// All of it: written by this process, or compared.
     #[default]
     Whole,
-    /// What is durable; the rest was left by a process that ended without saying so.
+    /// What is durable; behind it there is something.
     Durable {
-        /// This machine has not been started anew since, so the rest are bytes that did arrive.
-        same_boot: bool,
+        /// What that may be.
+        rest: Rest,
     },
     /// Nothing: it was found without a pointer that fits.
     Nothing,
+}
+
+/// What the end of a copy may be that was not known to be durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// Bytes that did arrive: a process ended without saying so, and the machine ran on.
+    Arrived,
+    /// The same, unless the cache has dropped some: this process failed to make them durable, and
+    /// after a failed sync old bytes, or zeros, may be read in their place.
+    Doubtful,
+    /// Anything: the machine lost power.
+    Torn,
 }
 
 impl Place {

@@ -171,8 +171,11 @@ pub fn perform<F: Fs>(task: Task<F>, stamp: &str) -> Result<Stored<F>, StoreFaul
     let Task { job, store, locked, copy, generation, place, .. } = task;
     let standing = match (job, &copy, generation) {
         (Job::Recover, ..) => {
-            let locks = if locked { None } else { Some(store.lock()?) };
-            return Ok(Stored::Standing(store.recover()?, locks));
+            if locked {
+                return Ok(Stored::Standing(store.recover_from_fault()?, None));
+            }
+            let locks = store.lock()?;
+            return Ok(Stored::Standing(store.recover()?, Some(locks)));
         }
         (Job::Begin(inode), ..) => store.begin(copy, inode, place)?,
         (Job::Rotate { next, cut }, Some(copy), Some(inode)) => {

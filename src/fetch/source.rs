@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::copy::{Place, Took, Trust};
+use super::copy::{Place, Rest, Took, Trust};
 use super::store::Cut;
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset};
@@ -175,6 +175,11 @@ impl Source {
         self.place.right() > self.place.durable
     }
 
+    /// Whether all of the copy is known to be right, durable or not.
+    fn all_right(&self) -> bool {
+        self.place.right() == self.place.size
+    }
+
     fn set(&mut self, state: State) {
         self.state = state;
     }
@@ -211,7 +216,8 @@ impl Source {
         if recover {
             self.set(State::Storing { connected: false });
             self.start(Job::Recover);
-        } else if std::mem::take(&mut self.reopen_wanted) && self.generation.is_some() {
+        } else if self.reopen_wanted && self.generation.is_some() && self.all_right() {
+            self.reopen_wanted = false;
             self.set(State::Storing { connected: false });
             self.start(Job::Reopen);
         } else {
@@ -322,12 +328,12 @@ impl Source {
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
     /// for: it was not known to be durable, and all before it agreed. Where there is nothing before
-    /// it and the machine ran on, it is the source that has another file.
+    /// it and it did arrive, it is the source that has another file.
     fn damaged_end(&self) -> Option<Cut> {
         let Place { at, durable, trust, .. } = self.place;
         match trust {
-            Trust::Durable { same_boot } if at >= durable && (durable > 0 || !same_boot) => {
-                Some(Cut { at, keep: same_boot })
+            Trust::Durable { rest } if at >= durable && (durable > 0 || rest != Rest::Arrived) => {
+                Some(Cut { at, keep: rest != Rest::Torn })
             }
             Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,
         }

@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::copy::{Place, Trust, read_exact_at};
+use super::copy::{Place, Rest, Trust, read_exact_at};
 use super::pointer::{
     Held, Pointer, State, read_pointer, remove_if_there, replace_pointer, scratch_path,
     write_all_at,
@@ -157,6 +157,17 @@ impl<F: Fs> Store<F> {
 
     /// Finds out, from the disk alone, where the source is. The names are locked.
     pub fn recover(&self) -> Done<Standing<F>> {
+        self.recover_believing(Rest::Arrived)
+    }
+
+    /// The same for a process that goes on after a step failed. It may have been a sync: then not even
+    /// what this process wrote itself can be read from the copy with certainty.
+    pub fn recover_from_fault(&self) -> Done<Standing<F>> {
+        self.recover_believing(Rest::Doubtful)
+    }
+
+    /// What is behind the durable part of a copy is `rest`, if the machine ran on.
+    fn recover_believing(&self, rest: Rest) -> Done<Standing<F>> {
         // What a killed process renamed may be in memory only: before anything is built on it, it
         // has to be on disk.
         for path in [&self.pointer, &self.copy] {
@@ -176,8 +187,10 @@ impl<F: Fs> Store<F> {
                     let archive = self.archive_path(suffix);
                     self.finish_rotation(&pointer, &archive, *next)
                 }
-                State::Active => self.recover_active(&pointer, false),
-                State::Adopting => self.recover_active(&pointer, true),
+                State::Active | State::Adopting => {
+                    let rest = if *pointer.boot == *self.boot { rest } else { Rest::Torn };
+                    self.recover_active(&pointer, rest)
+                }
             },
         }
     }
@@ -210,8 +223,10 @@ impl<F: Fs> Store<F> {
         Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
     }
 
-    fn recover_active(&self, pointer: &Pointer, adopting: bool) -> Done<Standing<F>> {
-        let Some((copy, size)) = self.open_copy()? else { return self.recover_missing(pointer) };
+    fn recover_active(&self, pointer: &Pointer, rest: Rest) -> Done<Standing<F>> {
+        let Some((copy, size)) = self.open_copy()? else {
+            return self.recover_missing(pointer, rest);
+        };
         let doubt = if copy.id != pointer.copy {
             Some("is not the file that its pointer names".to_owned())
         } else if size < pointer.durable {
@@ -220,10 +235,10 @@ impl<F: Fs> Store<F> {
             None
         };
         let Some(why) = doubt else {
-            let trust = match (adopting, size == pointer.durable) {
-                (true, _) => Trust::Nothing,
-                (false, true) => Trust::Whole,
-                (false, false) => Trust::Durable { same_boot: *pointer.boot == *self.boot },
+            let trust = match (&pointer.state, size == pointer.durable) {
+                (State::Adopting, _) => Trust::Nothing,
+                (_, true) => Trust::Whole,
+                (_, false) => Trust::Durable { rest },
             };
             let place = Place { base: pointer.base, durable: pointer.durable, at: 0, size, trust };
             let (generation, events) = (Some(pointer.generation), Vec::new());
@@ -232,7 +247,7 @@ impl<F: Fs> Store<F> {
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
         let renamed = if size == 0 { self.find_moved(&pointer.copy)? } else { None };
         if let Some(moved) = renamed {
-            return self.go_on_behind(pointer, moved, Some(copy));
+            return self.go_on_behind(pointer, moved, Some(copy), rest);
         }
         let trust = if size == 0 { Trust::Whole } else { Trust::Nothing };
         let place = Place { base: pointer.base, size, trust, ..Place::default() };
@@ -243,9 +258,9 @@ impl<F: Fs> Store<F> {
     }
 
     /// The copy is gone. If it was renamed, a new one goes on behind it; else it is fetched again.
-    fn recover_missing(&self, pointer: &Pointer) -> Done<Standing<F>> {
+    fn recover_missing(&self, pointer: &Pointer, rest: Rest) -> Done<Standing<F>> {
         if let Some(moved) = self.find_moved(&pointer.copy)? {
-            return self.go_on_behind(pointer, moved, None);
+            return self.go_on_behind(pointer, moved, None, rest);
         }
         let copy = self.create_copy()?;
         let place = Place { base: pointer.base, ..Place::default() };
@@ -274,19 +289,21 @@ impl<F: Fs> Store<F> {
     }
 
     /// The copy was renamed to `moved`: a new copy begins where that one ends. What of it was not
-    /// known to be durable is taken as it is within one boot, and cut off after a power loss.
+    /// known to be durable is taken as it is if it did arrive, and else cut off and fetched again.
     fn go_on_behind(
         &self,
         pointer: &Pointer,
         moved: PathBuf,
         empty: Option<OpenCopy<F>>,
+        rest: Rest,
     ) -> Done<Standing<F>> {
         let file = self.fs.open(&moved).doing("open", &moved)?;
         let size = self.fs.facts(&file).doing("look at", &moved)?.size;
-        let kept = if *pointer.boot == *self.boot { size } else { size.min(pointer.durable) };
+        let kept = if rest == Rest::Arrived { size } else { size.min(pointer.durable) };
         if kept < size {
             self.fs.set_len(&file, kept).doing("cut", &moved)?;
         }
+        self.write_again(&file, &moved, pointer.durable, kept)?;
         self.fs.sync_data(&file).doing("sync", &moved)?;
         let copy = match empty {
             Some(copy) => copy,
@@ -353,6 +370,7 @@ impl<F: Fs> Store<F> {
         if facts.size != place.size {
             return Err(StoreFault::Changed(self.copy.clone()));
         }
+        self.write_again(&copy.file, &self.copy, place.right(), place.size)?;
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
         let (suffix, archive) = self.free_archive(stamp)?;
         let durable = Place { durable: place.size, ..place };
@@ -431,6 +449,20 @@ impl<F: Fs> Store<F> {
         self.fs.set_len(&copy.file, cut.at).doing("cut", &self.copy)?;
         (place.size, place.at, place.trust) = (cut.at, cut.at, Trust::Whole);
         Ok(Event::TailCut { from, to, kept })
+    }
+
+    /// Writes bytes `from..to` once more, as they are read: nobody can compare them any more, and they
+    /// may be clean in the cache and not on disk, if a process before this one failed to sync them.
+    fn write_again(&self, file: &F::File, path: &Path, from: Offset, to: Offset) -> Done<()> {
+        let mut buf = vec![0; 64 * 1024];
+        let mut at = from;
+        while at < to {
+            let part = (to - at).min(buf.len() as u64) as usize;
+            read_exact_at(&self.fs, file, &mut buf[..part], at).doing("read", path)?;
+            write_all_at(&self.fs, file, &buf[..part], at).doing("write", path)?;
+            at += part as u64;
+        }
+        Ok(())
     }
 
     /// Copies bytes `from..to` to a file of their own, durably.

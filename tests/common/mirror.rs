@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Program, wait_seeing};
+use crate::common::{Program, lasting_port, wait_seeing};
 use crate::original::{Line, masked};
 
 /// One log on its host and everything that is kept of it in the centre, and what was ever written to
@@ -156,8 +156,12 @@ impl Mirror {
         Program::spawn(command.arg(self.dir.path().join("snmp")).arg(conf))
     }
 
-    /// Starts our responder at `address`, and gives where it listens.
-    pub fn serve_logs(&self, address: SocketAddr) -> (Program, SocketAddr) {
+    /// Starts our responder at `address`, or at a free one if it has no port, and gives where it
+    /// listens.
+    pub fn serve_logs(&self, mut address: SocketAddr) -> (Program, SocketAddr) {
+        if address.port() == 0 {
+            address.set_port(lasting_port());
+        }
         let conf = self.dir.path().join("serve_logs.conf");
         let log = self.log.display();
         let text = format!(

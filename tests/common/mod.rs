@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,16 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A port for a listener that will be stopped and started again: below the range from which the
+/// kernel gives ports to connections and to others who listen anywhere (ip(7),
+/// ip_local_port_range), so that nobody takes it meanwhile. It is not tried here: a listener of this
+/// process would live on in a child that another thread is just starting.
+pub fn lasting_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id() * 37 + COUNT.fetch_add(1, Ordering::Relaxed) * 101;
+    10_000 + (number % 20_000) as u16
 }
 
 /// Watches for `time` that `condition` holds all the while; `what` is what it says.

@@ -77,8 +77,8 @@ struct Chosen {
 impl OriginalResponder {
     /// Serves `files` on any free port. The rotated files of `PATH` are those named `PATH.*`.
     pub fn start(files: &[&Path]) -> OriginalResponder {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        OriginalResponder::start_at(any, files, ResponderTimes::default())
+        let free = SocketAddr::from(([127, 0, 0, 1], crate::common::lasting_port()));
+        OriginalResponder::start_at(free, files, ResponderTimes::default())
     }
 
     /// Serves `files` at `address`, where an earlier one may have listened.
@@ -87,7 +87,9 @@ impl OriginalResponder {
         files: &[&Path],
         times: ResponderTimes,
     ) -> OriginalResponder {
-        let listener = TcpListener::bind(address).unwrap();
+        // The one before may live on for a moment, in a child that another thread is just starting.
+        let listener =
+            crate::common::wait_for("the port is free", || TcpListener::bind(address).ok());
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             files: files.iter().map(|path| path.to_path_buf()).collect(),

@@ -26,7 +26,7 @@ fn a_good_configuration_is_taken_over_without_disturbing_those_who_stay() {
     let mut goes = bed.connect();
     goes.send(format!("{}\n", bed.dir.path("other").display()));
     goes.expect(bed.status('O', "other") + "other\n\x07");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = SocketAddr::from(([127, 0, 0, 1], common::lasting_port()));
     bed.reload(&format!("file BASE/new\nfile BASE/log\nlisten 127.0.0.1:0\nlisten {port}\n"));
     goes.expect_close();
     bed.dir.append("log", "more\n");

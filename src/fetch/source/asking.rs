@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
-use crate::fetch::copy::{Place, Trust};
+use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::store::Cut;
 use crate::fetch::terms::{Job, Output};
 use crate::pos::{Generation, Offset, Position};
@@ -138,14 +138,16 @@ impl Source {
     }
 
     /// The end of the copy that can't be compared any more. Bytes did arrive as long as the machine
-    /// ran on; after a power loss they may be anything, and so may what is behind the part of a found
-    /// copy that did agree.
+    /// ran on and no sync failed; else they may be anything, and so may what is behind the part of a
+    /// found copy that did agree.
     pub(super) fn unverified_tail(&self) -> Option<Cut> {
         let Place { at, durable, trust, .. } = self.place;
         match trust {
-            Trust::Durable { same_boot: false } => Some(Cut { at: durable.max(at), keep: true }),
+            Trust::Durable { rest: Rest::Doubtful | Rest::Torn } => {
+                Some(Cut { at: durable.max(at), keep: true })
+            }
             Trust::Nothing if self.in_step && at > 0 => Some(Cut { at, keep: true }),
-            Trust::Durable { same_boot: true } | Trust::Whole | Trust::Nothing => None,
+            Trust::Durable { rest: Rest::Arrived } | Trust::Whole | Trust::Nothing => None,
         }
     }
 }
