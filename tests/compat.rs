@@ -140,6 +140,7 @@ fn takes_over_from_an_original_pointer_whose_generation_was_rotated_meanwhile() 
     let responder = original_of(&mirror);
     let fetcher = mirror.fetch_logs(responder.address);
     mirror.wait_exact_by(&fetcher);
+    fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
     assert_eq!(fetcher.said(""), 1, "{:?}", fetcher.lines());
 }
 

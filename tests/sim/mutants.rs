@@ -1,0 +1,69 @@
+//! Faulty fetchers, made by a file system that leaves out one of their calls: each of these must be
+//! caught, or the simulation would not see if the fetcher itself left it out.
+
+/// The last call of this life that changed a name and that a sync of the directory may follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Last {
+    Nothing,
+    RenamedPointer,
+    Archived,
+    CreatedCopy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mutant {
+    /// The copy is never synced: neither for checkpoints nor in R1.
+    CopyNotSynced,
+    /// The new pointer is not synced under its first name.
+    ScratchNotSynced,
+    /// The directory is not synced after the pointer was replaced.
+    PointerNameNotSynced,
+    /// A new process acts on names that may be in memory only.
+    StartNotSynced,
+    /// R3b is left out.
+    ArchiveNameNotSynced,
+    /// R5 is left out.
+    CopyNameNotSynced,
+    /// What was compared is not written again.
+    NotWrittenAgain,
+    /// A failed sync is taken for one that worked.
+    SyncErrorsIgnored,
+    /// Bytes go to the end of the copy, not to their place.
+    Appending,
+    /// Archives replace what has their name.
+    ArchiveReplaced,
+    /// The copy is not cut where it differs.
+    NotCut,
+    /// A new start of the machine goes unnoticed.
+    BootStays,
+}
+
+/// All of them, each with the seed from which on one that catches it is looked for: most are caught by
+/// any few, a replaced archive is rare.
+pub const MUTANTS: [(Mutant, u64); 12] = [
+    (Mutant::CopyNotSynced, 0),
+    (Mutant::ScratchNotSynced, 0),
+    (Mutant::PointerNameNotSynced, 0),
+    (Mutant::StartNotSynced, 0),
+    (Mutant::ArchiveNameNotSynced, 0),
+    (Mutant::CopyNameNotSynced, 0),
+    (Mutant::NotWrittenAgain, 0),
+    (Mutant::SyncErrorsIgnored, 0),
+    (Mutant::Appending, 0),
+    (Mutant::ArchiveReplaced, 1240),
+    (Mutant::NotCut, 0),
+    (Mutant::BootStays, 0),
+];
+
+impl Mutant {
+    /// Whether a sync of a directory is left out that follows `last`.
+    pub fn skips_sync_dir(self, last: Last) -> bool {
+        matches!(
+            (self, last),
+            (Mutant::PointerNameNotSynced, Last::RenamedPointer)
+                | (Mutant::StartNotSynced, Last::Nothing)
+                | (Mutant::ArchiveNameNotSynced, Last::Archived)
+                | (Mutant::CopyNameNotSynced, Last::CreatedCopy)
+        )
+    }
+}

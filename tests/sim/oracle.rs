@@ -1,0 +1,209 @@
+//! What must be true of the disk, whatever happened.
+//!
+//! The copy and its archives, in the order of their creation, are *pieces* of the generations: each
+//! one holds a generation from its beginning (or, where somebody renamed the copy, from where the
+//! piece before ended), and before the next generation begins, all of it. Leaving one early, or
+//! passing one over, needs a reason: a `lost` event that named the generation left, or one of the
+//! honest exceptions in [`Rules`]. No reason allows a byte that is not the generation's at its place,
+//! and none a byte twice.
+//!
+//! At any time all archives have to be so, and of the copy what the pointer calls durable. The rest
+//! of the copy is open after a power loss or a failed sync, until it was compared.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_path};
+
+use crate::fs::Shared;
+use crate::world::World;
+
+/// What this run allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// fetchlogs 1.1 skips generations and late lines without a word.
+    pub silent_gaps: bool,
+    /// A generation of which nothing had come may be replaced by another under its number: protocol 1
+    /// has nothing to tell the two apart by.
+    pub silent_when_empty: bool,
+    /// Somebody renames copies.
+    pub continued: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// A life has ended, somehow.
+    LifeEnded,
+    /// The rest of the copy is open.
+    Doubtful,
+    /// All is in step.
+    InStep,
+}
+
+struct Piece<'a> {
+    path: &'a Path,
+    bytes: &'a [u8],
+    is_copy: bool,
+}
+
+/// A generation and how much of it is had; before the first, nothing.
+type Reached = Option<(usize, usize)>;
+
+pub fn judge(
+    shared: &Shared,
+    world: &World,
+    lost: &[u64],
+    rules: Rules,
+    moment: Moment,
+) -> Result<(), String> {
+    let pointer = read_pointer(shared)?;
+    let mut pieces = pieces(shared);
+    if pointer.is_none() && pieces.iter().any(|piece| !piece.bytes.is_empty()) {
+        return Err("there are bytes and no pointer".to_owned());
+    }
+    if let Some(pointer) = &pointer {
+        check_pointer(shared, pointer, rules)?;
+        for piece in pieces.iter_mut().filter(|_| moment == Moment::Doubtful) {
+            // Whatever its name is by now: somebody may have renamed it.
+            let known = match shared.disk.at(piece.path).map(|node| node.id == pointer.copy) {
+                Some(true) => pointer.durable as usize,
+                _ if piece.is_copy => 0,
+                _ => piece.bytes.len(),
+            };
+            piece.bytes = piece.bytes.get(..known).unwrap_or(piece.bytes);
+        }
+    }
+    let reached = align(&pieces, world, lost, rules)?;
+    let last = world.generations.len() - 1;
+    let all = |&(number, length): &(usize, usize)| {
+        length == world.generations[number].bytes.len()
+            && (number + 1..=last).all(|later| world.generations[later].bytes.is_empty())
+    };
+    if moment == Moment::InStep && !reached.iter().flatten().any(all) {
+        let newest = reached.iter().flatten().max();
+        return Err(format!("not in step: {newest:?} of {last}"));
+    }
+    Ok(())
+}
+
+fn read_pointer(shared: &Shared) -> Result<Option<Pointer>, String> {
+    let Some(node) = shared.disk.at(&shared.pointer) else { return Ok(None) };
+    match parse_pointer(&node.volatile) {
+        Ok(Held::Pointer(pointer)) => Ok(Some(*pointer)),
+        other => Err(format!("the pointer holds {other:?}")),
+    }
+}
+
+fn check_pointer(shared: &Shared, pointer: &Pointer, rules: Rules) -> Result<(), String> {
+    let named = shared.disk.names.iter().find(|(path, number)| {
+        shared.disk.nodes[number].id == pointer.copy && **path != scratch_path(&shared.pointer)
+    });
+    let Some((path, number)) = named else {
+        return Err(format!("no file is the copy of the pointer {pointer:?}"));
+    };
+    let size = shared.disk.nodes[number].volatile.len() as u64;
+    if size < pointer.durable {
+        return Err(format!("{} has {size} bytes of {}", path.display(), pointer.durable));
+    }
+    if pointer.state == State::Adopting && !rules.continued {
+        return Err("a copy of ours is adopted".to_owned());
+    }
+    Ok(())
+}
+
+/// The archives and the copy, in order of creation, and so of their names.
+fn pieces(shared: &Shared) -> Vec<Piece<'_>> {
+    let aside: [PathBuf; 2] = [shared.pointer.clone(), scratch_path(&shared.pointer)];
+    let mut files: Vec<(&u64, &PathBuf)> = shared
+        .disk
+        .names
+        .iter()
+        .filter(|(path, _)| !aside.contains(path) && !path.to_string_lossy().contains("unverified"))
+        .map(|(path, number)| (number, path))
+        .collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|(number, path)| Piece {
+            path,
+            bytes: &shared.disk.nodes[number].volatile,
+            is_copy: *path == shared.copy,
+        })
+        .collect()
+}
+
+/// How far the pieces can have got, every way they can be read.
+fn align(
+    pieces: &[Piece<'_>],
+    world: &World,
+    lost: &[u64],
+    rules: Rules,
+) -> Result<BTreeSet<Reached>, String> {
+    let mut reached: BTreeSet<Reached> = BTreeSet::from([None]);
+    for piece in pieces {
+        let mut next = BTreeSet::new();
+        for &from in &reached {
+            for (number, offset) in beginnings(from, world, lost, rules) {
+                if world.generations[number].bytes[offset..].starts_with(piece.bytes) {
+                    next.insert(Some((number, offset + piece.bytes.len())));
+                }
+            }
+        }
+        if next.is_empty() {
+            return Err(explain(piece, world, &reached));
+        }
+        reached = next;
+    }
+    Ok(reached)
+}
+
+/// Where a piece may begin after `from` was reached.
+fn beginnings(from: Reached, world: &World, lost: &[u64], rules: Rules) -> Vec<(usize, usize)> {
+    let count = world.generations.len();
+    let Some((number, offset)) = from else { return (0..count).map(|first| (first, 0)).collect() };
+    let mut found = Vec::new();
+    if rules.continued {
+        found.push((number, offset));
+    }
+    let told = rules.silent_gaps || lost.contains(&world.inode_of(number));
+    let first_unread = if offset == 0 { number } else { number + 1 };
+    let mut gap = offset < world.generations[number].bytes.len();
+    for later in number + 1..count {
+        let same_number = |one| world.inode_of(one) == world.inode_of(later);
+        let replaced = || rules.silent_when_empty && (first_unread..later).any(same_number);
+        if !gap || told || replaced() {
+            found.push((later, 0));
+        } else if !rules.silent_when_empty {
+            break;
+        }
+        gap |= !world.generations[later].bytes.is_empty();
+    }
+    found
+}
+
+/// Says of a piece that fits nowhere what it is.
+fn explain(piece: &Piece<'_>, world: &World, reached: &BTreeSet<Reached>) -> String {
+    let fits = |generation: &[u8]| {
+        generation.iter().zip(piece.bytes).take_while(|(one, other)| one == other).count()
+    };
+    let (best, equal) = world
+        .generations
+        .iter()
+        .enumerate()
+        .map(|(number, generation)| (number, fits(&generation.bytes)))
+        .max_by_key(|&(_, equal)| equal)
+        .unwrap_or_default();
+    let before = reached.iter().map(|at| match at {
+        Some((number, length)) => {
+            format!("{length} of {} bytes of {number}", world.generations[*number].bytes.len())
+        }
+        None => "nothing".to_owned(),
+    });
+    format!(
+        "{}: {} bytes, {equal} of them are those of generation {best} with {} bytes; before it: {}",
+        piece.path.display(),
+        piece.bytes.len(),
+        world.generations[best].bytes.len(),
+        before.collect::<Vec<_>>().join(" or "),
+    )
+}
