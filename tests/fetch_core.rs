@@ -649,6 +649,17 @@ fn a_pointer_of_the_original_is_believed_with_the_copy_as_it_is() {
 }
 
 #[test]
+fn a_checkpoint_does_not_make_what_a_power_loss_left_behind_it_believed() {
+    let shelf = Shelf::with("one two", 3);
+    let copy = shelf.recover().copy.unwrap();
+    let torn = Trust::Durable { rest: Rest::Torn };
+    let place = Place { at: 5, ..place(3, 7, torn) };
+    shelf.store.checkpoint(&copy, generation(7), &place).unwrap();
+    let standing = shelf.recover();
+    assert_eq!((standing.place.durable, standing.place.trust), (5, torn));
+}
+
+#[test]
 fn after_a_failed_sync_not_even_what_was_written_is_believed() {
     let shelf = Shelf::with("one two", 3);
     let standing = shelf.store.recover_from_fault().unwrap();

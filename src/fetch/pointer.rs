@@ -30,7 +30,7 @@ pub struct Pointer {
     pub durable: Offset,
     /// Who the copy is.
     pub copy: FileId,
-    /// This machine's boot when the pointer was written.
+    /// This machine's boot when the pointer was written, or [`BOOT_UNKNOWN`].
     pub boot: String,
     /// What was being done.
     pub state: State,
@@ -64,6 +64,10 @@ pub enum Held {
 
 /// Longest pointer file in bytes; ours have about 160.
 pub const POINTER_BYTES_MAX: usize = 4096;
+
+/// Stands for the boot in the pointer to a copy whose end may be anything, since a power loss or a
+/// failed sync left it so and it is not compared yet. No boot is called that.
+pub const BOOT_UNKNOWN: &str = "-";
 
 const VERSION: &str = "1";
 

@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use super::copy::{Place, Rest, Trust, read_exact_at};
 use super::pointer::{
-    Held, Pointer, State, read_pointer, remove_if_there, replace_pointer, scratch_path,
-    write_all_at,
+    BOOT_UNKNOWN, Held, Pointer, State, read_pointer, remove_if_there, replace_pointer,
+    scratch_path, write_all_at,
 };
 use crate::pos::{FileFacts, FileId, Generation, Inode, Offset};
 use crate::status::event::Event;
@@ -537,7 +537,14 @@ impl<F: Fs> Store<F> {
         copy: FileId,
         state: State,
     ) -> Pointer {
-        let (base, durable, boot) = (place.base, place.durable, self.boot.to_string());
+        // A pointer of this boot would make a later process believe what is behind the durable part.
+        let boot = match place.trust {
+            Trust::Durable { rest: Rest::Doubtful | Rest::Torn } => BOOT_UNKNOWN.to_owned(),
+            Trust::Durable { rest: Rest::Arrived } | Trust::Whole | Trust::Nothing => {
+                self.boot.to_string()
+            }
+        };
+        let (base, durable) = (place.base, place.durable);
         Pointer { generation, base, durable, copy, boot, state }
     }
 
