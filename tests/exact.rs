@@ -10,7 +10,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use common::{Program, wait_seeing};
-use mirror::{Mirror, with_suffix};
+use mirror::Mirror;
 
 /// A log of lines, each with its number.
 fn lines(word: &str, count: usize) -> Vec<u8> {
@@ -58,9 +58,7 @@ fn a_log_that_was_copied_and_truncated_while_nobody_fetched_is_followed_through(
     for new_len in [0, 100, old.len() + between.len(), old.len() * 2] {
         let (mut mirror, _responder, address) = fetched(&old);
         mirror.append(&between);
-        fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
-        let new: Vec<u8> = lines("new", 10_000)[..new_len].to_vec();
-        mirror.truncate(&new);
+        mirror.copytruncate(&lines("new", 10_000)[..new_len]);
         let fetcher = mirror.fetch_logs(address);
         if new_len == 0 {
             mirror.append(b"at last\n");

@@ -50,15 +50,28 @@ impl Mirror {
 
     /// The log is renamed, as those before it, and a new one begins.
     pub fn rotate(&mut self, content: &[u8]) {
-        let numbered = |number: usize| match number {
-            0 => self.log.clone(),
-            _ => with_suffix(&self.log, &number.to_string()),
-        };
-        let there = (0..).take_while(|&number| numbered(number).exists()).count();
-        for number in (0..there).rev() {
-            fs::rename(numbered(number), numbered(number + 1)).unwrap();
+        self.renumber();
+        if self.log.exists() {
+            fs::rename(&self.log, with_suffix(&self.log, "1")).unwrap();
         }
         self.begin(content);
+    }
+
+    /// The log is copied, after the copies before it are renamed, and emptied in place. Nobody writes
+    /// to it in between.
+    pub fn copytruncate(&mut self, content: &[u8]) {
+        self.renumber();
+        fs::copy(&self.log, with_suffix(&self.log, "1")).unwrap();
+        self.truncate(content);
+    }
+
+    /// The rotated logs have a number more each; the first is free.
+    fn renumber(&self) {
+        let numbered = |number: usize| with_suffix(&self.log, &number.to_string());
+        let there = (1..).take_while(|&number| numbered(number).exists()).count();
+        for number in (1..=there).rev() {
+            fs::rename(numbered(number), numbered(number + 1)).unwrap();
+        }
     }
 
     /// A log that has no name yet begins.
@@ -117,12 +130,19 @@ impl Mirror {
         kept
     }
 
+    /// What has to be kept: generations that were empty when they ended need not have been seen.
+    pub fn not_empty(&self) -> Vec<Vec<u8>> {
+        let (last, ended) = self.generations.split_last().unwrap();
+        let ended = ended.iter().filter(|one| !one.is_empty());
+        ended.chain([last]).cloned().collect()
+    }
+
     /// Waits until every generation is kept in a file of its own, all of it and nothing else.
     pub fn wait_exact(&self, told: impl Fn() -> String) {
         // Which bytes 0x07 were masked depends on who fetched them; that is tried elsewhere.
         let mask =
             |contents: &[Vec<u8>]| contents.iter().map(|one| masked(one)).collect::<Vec<_>>();
-        let wanted = mask(&self.generations);
+        let wanted = mask(&self.not_empty());
         let seen = || format!("{}\n{}", sketch(&self.kept()), told());
         let what = format!("what is kept is {}", sketch(&wanted));
         wait_seeing(&what, || mask(&self.kept()) == wanted, seen);

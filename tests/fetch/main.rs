@@ -5,6 +5,8 @@
 //! What can't be run here (no strace, not root) is told on standard error, and in the file that
 //! `FETCHLOGS_LEFT_OUT` names.
 
+#[path = "../common/chance.rs"]
+mod chance;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
@@ -31,12 +33,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use chance::Chance;
 use common::{Program, holds_for, wait_until};
 use fetchlogs::fetch::pointer::{Held, Pointer, emit_pointer, parse_pointer};
 use left_out::{left_out, tell};
 use nix::sys::signal::Signal;
 use scripted::Scripted;
-use truth::{Chance, Truth, byte, content};
+use truth::{Truth, byte, content};
 
 const FETCH_LOGS: &str = env!("CARGO_BIN_EXE_fetch_logs");
 

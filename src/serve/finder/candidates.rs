@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Finder, LOOKS_MAX, Nothing, Unserved, cannot, is_gone_or_closed};
 use crate::pos::FileFacts;
 use crate::serve::files::Served;
-use crate::serve::order::{Rank, plain_name};
+use crate::serve::order::{Age, Rank, plain_name, sort_oldest_first};
 use crate::sys::logs::Logs;
 
 /// Names looked at in one directory of rotated files: a directory with more is not one that a
@@ -95,28 +95,19 @@ impl<L: Logs> Finder<'_, L> {
 }
 
 /// Rotated files, the oldest first, as [`order`](crate::serve::order) says.
-fn in_order(rotated: Vec<Candidate>) -> Vec<Candidate> {
-    let (mut compressed, mut plain): (Vec<_>, Vec<_>) =
-        rotated.into_iter().partition(|one| one.compressed);
-    let all_born = plain.iter().all(|one| one.facts.id.birth_ns.is_some());
-    let begun = |one: &Candidate| match one.facts.id.birth_ns {
-        Some(birth) if all_born => birth.min(one.facts.modified_ns),
-        _ => one.facts.modified_ns,
-    };
-    let by_name = |a: &Candidate, b: &Candidate| (&a.rank, &a.path).cmp(&(&b.rank, &b.path));
-    let by_change = |a: &Candidate, b: &Candidate| a.facts.modified_ns.cmp(&b.facts.modified_ns);
-    plain.sort_by(|a, b| begun(a).cmp(&begun(b)).then_with(|| by_name(a, b)));
-    compressed.sort_by(|a, b| by_change(a, b).then_with(|| by_name(a, b)));
-    let mut list = Vec::with_capacity(plain.len() + compressed.len());
-    let mut compressed = compressed.into_iter().peekable();
-    for one in plain {
-        let older =
-            |other: &Candidate| by_change(other, &one).then_with(|| by_name(other, &one)).is_lt();
-        list.extend(std::iter::from_fn(|| compressed.next_if(|other| older(other))));
-        list.push(one);
-    }
-    list.extend(compressed);
-    list
+fn in_order(mut rotated: Vec<Candidate>) -> Vec<Candidate> {
+    // What nothing tells apart has an order all the same, the same each time.
+    rotated.sort_by(|a, b| a.path.cmp(&b.path));
+    let aged = rotated.into_iter().map(|one| {
+        let age = Age {
+            rank: one.rank.clone(),
+            birth_ns: one.facts.id.birth_ns,
+            modified_ns: one.facts.modified_ns,
+            compressed: one.compressed,
+        };
+        (age, one)
+    });
+    sort_oldest_first(aged.collect()).into_iter().map(|(_, one)| one).collect()
 }
 
 fn candidate(served: &Served, path: &Path, facts: FileFacts) -> Option<Candidate> {
