@@ -10,7 +10,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use common::{Program, wait_seeing};
-use mirror::Mirror;
+use mirror::{Mirror, with_suffix};
 
 /// A log of lines, each with its number.
 fn lines(word: &str, count: usize) -> Vec<u8> {
@@ -33,6 +33,7 @@ fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
     let (responder, address) = serve(&mirror);
     let fetcher = mirror.fetch_logs(address);
     wait_exact(&mirror, &fetcher);
+    wait_seeing("it is well", || mirror.well(), || fetcher.lines().join("\n"));
     fetcher.stop();
     (mirror, responder, address)
 }
@@ -66,6 +67,51 @@ fn a_log_that_was_copied_and_truncated_while_nobody_fetched_is_followed_through(
         wait_exact(&mirror, &fetcher);
         assert_eq!(fetcher.said("lost"), 0, "{new_len}: {:?}", fetcher.lines());
     }
+}
+
+#[test]
+fn a_log_that_is_copied_and_truncated_while_it_is_followed_is_followed_through() {
+    let old = lines("old", 2000);
+    let mut mirror = Mirror::of(&old);
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs(address);
+    wait_exact(&mirror, &fetcher);
+    for (round, new_len) in
+        [0, 100, old.len(), old.len() + 1, 2 * old.len()].into_iter().enumerate()
+    {
+        mirror.copytruncate(&lines(&format!("round {round}"), 10_000)[..new_len]);
+        wait_exact(&mirror, &fetcher);
+        mirror.append(&lines(&format!("more of {round}"), 100));
+        wait_exact(&mirror, &fetcher);
+    }
+    assert_eq!(fetcher.said("lost"), 0, "{:?}", fetcher.lines());
+}
+
+#[test]
+fn a_log_that_was_copied_and_truncated_to_the_same_beginning_is_not_taken_for_the_old_one() {
+    for beginning in [&b""[..], b"the same first line\n"] {
+        let (mut mirror, _responder, address) = fetched(beginning);
+        for number in 0..3 {
+            mirror.append(&lines(&format!("generation {number}"), 100));
+            mirror.copytruncate(&[beginning, &lines(&format!("new {number}"), 300)].concat());
+        }
+        let fetcher = mirror.fetch_logs(address);
+        wait_exact(&mirror, &fetcher);
+        assert_eq!(fetcher.said("lost"), 0, "{:?}", fetcher.lines());
+    }
+}
+
+#[test]
+fn a_copy_of_a_log_that_goes_on_is_not_taken_for_its_end() {
+    let (mut mirror, _responder, address) = fetched(&lines("old", 100));
+    mirror.append(&lines("more", 100));
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    mirror.append(&lines("still more", 100));
+    let fetcher = mirror.fetch_logs(address);
+    wait_exact(&mirror, &fetcher);
+    mirror.append(&lines("live", 100));
+    wait_exact(&mirror, &fetcher);
+    assert_eq!(fetcher.lines(), Vec::<String>::new());
 }
 
 #[test]

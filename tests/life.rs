@@ -1,5 +1,5 @@
-//! Long lives: both programs killed again and again, in protocol 2, while the log is written to
-//! and rotated; and files of every shape. In the end every generation is there, byte
+//! Long lives: both programs killed again and again, in protocol 2, while the log is written to,
+//! rotated and emptied in place; and files of every shape. In the end every generation is there, byte
 //! for byte.
 //!
 //! `FETCHLOGS_TORTURE=N` makes the kills N times as many. `FETCHLOGS_SEED=N` repeats the chances of a
@@ -51,8 +51,9 @@ fn live(mirror: &mut Mirror, chance: &mut Chance) {
         _ => chance.below(100_000),
     };
     let content = bytes(chance, len);
-    match chance.below(8) {
+    match chance.below(10) {
         0 => mirror.rotate(&content),
+        1 => mirror.copytruncate(&content),
         _ => mirror.append(&content),
     }
 }

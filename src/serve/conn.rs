@@ -10,6 +10,7 @@ use mio::net::TcpStream;
 use super::files::{FileNo, Files};
 use super::finder::{Finder, Unserved};
 use super::listeners::Refused;
+use super::seam::Seam;
 use super::session::{Answered, CloseReason, Input, Opening, Output, Session, Times};
 use super::tail::{Place, View};
 use crate::evloop::Readiness;
@@ -19,6 +20,7 @@ use crate::proto::printable;
 use crate::proto::refusal::{Code, Refusal};
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
+use crate::sys::cause::cause;
 use crate::sys::clock;
 use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
@@ -71,6 +73,9 @@ pub struct Conn {
 struct Followed {
     number: FileNo,
     file: File,
+    seam: Seam,
+    /// Size and time of change when the seam was looked at last.
+    seen: (Offset, u64),
 }
 
 /// How a turn ended.
@@ -242,8 +247,11 @@ impl Conn {
         }
     }
 
-    fn look(&self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
-        let Some(Followed { number, file }) = &self.followed else { return Input::Unreadable };
+    fn look(&mut self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
+        let sent = self.session.sent().unwrap_or(0);
+        let Some(Followed { number, file, seam, seen }) = &mut self.followed else {
+            return Input::Unreadable;
+        };
         let Ok(facts) = desk.logs.facts(file) else { return Input::Unreadable };
         let place = match desk.logs.facts_at(&desk.files.get(*number).path) {
             Ok(Some(at_path)) if at_path.same_file(&facts) => Place::Kept,
@@ -252,17 +260,22 @@ impl Conn {
             Ok(_) | Err(_) => Place::Vacant,
         };
         let FileFacts { size, modified_ns, links, .. } = facts;
-        Input::Seen(View { size, modified_ns, links, place, writers })
+        let changed = std::mem::replace(seen, (size, modified_ns)) != (size, modified_ns);
+        let intact = if changed { seam.holds(&desk.logs, file, sent) } else { Ok(true) };
+        match intact {
+            Ok(intact) => Input::Seen(View { size, modified_ns, links, place, writers, intact }),
+            Err(_) => Input::Unreadable,
+        }
     }
 
-    fn ask_writers(&self, desk: &Desk) -> Input<'static> {
+    fn ask_writers(&mut self, desk: &Desk) -> Input<'static> {
         let Some(followed) = &self.followed else { return Input::Unreadable };
         let writers = desk.logs.writers(&followed.file);
         self.look(desk, Some(writers))
     }
 
     fn seek_successor(&self, desk: &Desk) -> Input<'static> {
-        let Some(Followed { number, file }) = &self.followed else { return Input::Unreadable };
+        let Some(Followed { number, file, .. }) = &self.followed else { return Input::Unreadable };
         match desk.logs.facts(file) {
             Ok(facts) => {
                 let served = desk.files.get(*number);
@@ -291,7 +304,7 @@ impl Conn {
         desk: &mut Desk,
         budget: &mut usize,
     ) -> Input<'static> {
-        let Some(followed) = &self.followed else { return Input::Unreadable };
+        let Some(followed) = &mut self.followed else { return Input::Unreadable };
         let words = self.session.words().len();
         let (head, body) = desk.buffer.split_at_mut(words);
         head.copy_from_slice(self.session.words());
@@ -301,6 +314,11 @@ impl Conn {
             Ok(count) => words + count,
             Err(_) => return Input::Unreadable,
         };
+        match followed.seam.holds(&desk.logs, &followed.file, from) {
+            Ok(true) => {}
+            Ok(false) => return Input::Emptied,
+            Err(_) => return Input::Unreadable,
+        }
         if masked {
             mask(&mut body[..end - words]);
         }
@@ -313,6 +331,7 @@ impl Conn {
             self.session.handle(now, Input::Said(count.min(words)));
         }
         let sent = count.saturating_sub(words);
+        followed.seam.push(&desk.buffer[words..words + sent]);
         *budget -= sent;
         // A short write says that the socket is full, as well as WouldBlock does (epoll(7)).
         if count == end {
@@ -343,7 +362,12 @@ fn open(request: &Request, desk: &Desk) -> Result<(Followed, Opening), Unserved>
             (found.file, answer, found.from, found.facts, found.quiet)
         }
     };
-    Ok((Followed { number, file }, Opening { answer, from, size: facts.size, quiet }))
+    let seam = Seam::around(&desk.logs, &file, from).map_err(|error| {
+        let why = format!("cannot read it: {}", cause(&error));
+        Unserved { code: Code::Busy, why }
+    })?;
+    let seen = (facts.size, facts.modified_ns);
+    Ok((Followed { number, file, seam, seen }, Opening { answer, from, size: facts.size, quiet }))
 }
 
 /// Writes what the socket takes; 0 when it takes nothing now.

@@ -5,6 +5,7 @@
 //!     |    \--- hints                 which files have changed
 //!     |
 //!    conn ----- session -- tail       what to do next, and when a generation has ended
+//!        |\---- seam                  whether the file still has what was sent of it
 //!         \---- finder --- order      which file has the bytes asked for; `content` in protocol 2
 //!          \--- files                 what may be asked for at all
 //! ```
@@ -32,6 +33,7 @@ mod hints;
 mod listeners;
 pub mod order;
 mod responder;
+pub mod seam;
 mod sentences;
 pub mod session;
 pub mod tail;

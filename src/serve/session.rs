@@ -120,6 +120,8 @@ pub enum Input<'a> {
     Opened(Opening),
     /// How the file looks.
     Seen(View),
+    /// The file has no more the bytes that were sent last.
+    Emptied,
     /// The file cannot be looked at or read.
     Unreadable,
     /// Whether a later generation exists.
@@ -349,6 +351,7 @@ impl Following {
             Input::Seen(view) => return self.see(now, view, times),
             Input::Successor(true) => return self.end(End::Rotated),
             Input::Successor(false) => self.at_end(now, times),
+            Input::Emptied => return self.end_emptied(),
             Input::Sent(0) => {
                 self.withdraw();
                 // What a header promised does not come: the file was cut since it was looked at.
@@ -402,13 +405,14 @@ impl Following {
         // The bytes that a header promised are gone, so nothing more can be said.
         let promised = self.wording.promised();
         if promised > 0 && view.size < self.tail.sent().saturating_add(promised) {
-            return Next::Do(close(CloseReason::Ended(End::Truncated)));
+            return self.end_emptied();
         }
         Next::Do(match self.tail.handle_view(now, view, times.linger) {
             Decision::Send => self.send(view.size),
             Decision::Wait => self.at_end(now, times),
             Decision::AskWriters => Output::AskWriters,
             Decision::SeekSuccessor => Output::SeekSuccessor,
+            Decision::End(End::Truncated) => return self.end_emptied(),
             Decision::End(end) => return self.end(end),
         })
     }
@@ -420,6 +424,17 @@ impl Following {
             self.words = header;
         }
         Output::Send { from, most: self.wording.most(), masked: self.wording.is_masked() }
+    }
+
+    /// What comes next in the file is another generation's. After a header's promise nothing else can
+    /// be said.
+    fn end_emptied(&mut self) -> Next {
+        self.withdraw();
+        if self.wording.may_close() {
+            self.end(End::Truncated)
+        } else {
+            Next::Do(close(CloseReason::Ended(End::Truncated)))
+        }
     }
 
     fn end(&mut self, end: End) -> Next {

@@ -4,7 +4,9 @@
 //! new one. So a generation has not ended when its name is gone, but when nobody can write to it
 //! any more, or at least nobody has for the linger time. What is asked here, in this order:
 //!
-//! 1. Is the file shorter than what was sent of it? Then it was truncated: another generation.
+//! 1. Is the file shorter than it was, or has it other bytes where it was sent? Then it was truncated:
+//!    another generation. That it is still longer than what was sent says nothing: the rest may be
+//!    another generation's.
 //! 2. Is there more in it? Then that is sent first, whatever became of its name.
 //! 3. Has it still its name? Then more may come.
 //! 4. Does anybody have it open for writing? The kernel says so, and *then* the size is looked at
@@ -44,6 +46,8 @@ pub struct View {
     pub place: Place,
     /// Whether somebody has it open for writing, if that was asked.
     pub writers: Option<Writers>,
+    /// It still has the last bytes that were sent.
+    pub intact: bool,
 }
 
 /// What the path of a followed file leads to.
@@ -107,6 +111,7 @@ impl Tail {
 
     /// What is to be done, by the order above.
     pub fn handle_view(&mut self, now: Instant, view: View, linger: Duration) -> Decision {
+        let shrunk = view.size < self.size.max(self.sent);
         // As long as the file has its name, what is quiet may only be a quiet log.
         if view.size != self.size || view.place == Place::Kept {
             self.size = view.size;
@@ -115,7 +120,7 @@ impl Tail {
         }
         self.looked_at = now;
         self.moved = view.place != Place::Kept;
-        if view.size < self.sent {
+        if shrunk || !view.intact {
             return Decision::End(End::Truncated);
         }
         if view.size > self.sent {
@@ -154,7 +159,7 @@ mod tests {
     const LINGER: Duration = Duration::from_secs(60);
 
     fn view(size: u64, links: u64, place: Place, writers: Option<Writers>) -> View {
-        View { size, modified_ns: 0, links, place, writers }
+        View { size, modified_ns: 0, links, place, writers, intact: true }
     }
 
     /// A tail at byte 10 of a file that was just written to, and the time.
@@ -174,8 +179,21 @@ mod tests {
             for links in [0, 1] {
                 let view = view(9, links, place, Some(Writers::Nobody));
                 assert_eq!(decide(view), Decision::End(End::Truncated));
+                for size in [10, 11] {
+                    let regrown = View { size, intact: false, ..view };
+                    assert_eq!(decide(regrown), Decision::End(End::Truncated));
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_has_become_shorter_was_truncated_even_if_there_is_more_than_was_sent() {
+        let now = Instant::now();
+        let mut tail = Tail::new(now, 10, 30, Duration::ZERO);
+        let kept = |size| view(size, 1, Place::Kept, None);
+        assert_eq!(tail.handle_view(now, kept(30), LINGER), Decision::Send);
+        assert_eq!(tail.handle_view(now, kept(29), LINGER), Decision::End(End::Truncated));
     }
 
     #[test]

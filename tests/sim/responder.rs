@@ -168,6 +168,7 @@ fn view(world: &World, file: usize) -> View {
         links: facts.links,
         place,
         writers: None,
+        intact: true,
     }
 }
 

@@ -1,5 +1,8 @@
 //! Which file has the bytes that a protocol 2 request asks for: identity and content decide.
 //!
+//! 0. Where a rotated file has the digests as well, was born after the current file and changed after the
+//!    fetcher heard of it, and the current file does not begin with it, the current file was emptied in
+//!    place after that copy of it was made: the copy is meant, the oldest of them.
 //! 1. A candidate with the number asked for, at least `offset` bytes and, as far as the request tells
 //!    them, its identity and its digests: `same`. The number alone is never enough if more is told.
 //! 2. Else a candidate in which the digests are right: what `copytruncate` made, what a backup brought
@@ -112,6 +115,7 @@ impl<L: Logs> Finder<'_, L> {
         let mut reader = Reader { buffer: vec![0; PIECE_BYTES], left: READ_MAX };
         if let Ok((file, facts)) = self.open(&served.path)
             && wanted.has_number(&facts)
+            && wanted.asked.seen_ns.is_none_or(|seen| facts.modified_ns <= seen)
             && let Ok(Fit::Same) = self.fit(&wanted, &mut reader, &file, &facts)
         {
             return Ok(self.found(file, facts, File::Same, have.offset, Duration::ZERO));
@@ -151,7 +155,13 @@ impl<L: Logs> Finder<'_, L> {
             match self.fit(wanted, reader, &file, &facts).map_err(|error| {
                 Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
             })? {
-                Fit::Same => return self.go_on(candidates, at, (file, facts), wanted),
+                Fit::Same => {
+                    return match self.copied_before(candidates, at, (&file, &facts), wanted, reader)
+                    {
+                        Some((at, copy)) => self.go_on(candidates, at, copy, wanted),
+                        None => self.go_on(candidates, at, (file, facts), wanted),
+                    };
+                }
                 Fit::Other => {}
                 Fit::Differs => why = Why::Digest,
                 Fit::Short => why = Why::Short,
@@ -178,6 +188,61 @@ impl<L: Logs> Finder<'_, L> {
             Some(seen) => one.facts.modified_ns > seen,
             None => wanted.has_number(&one.facts),
         })
+    }
+
+    /// The oldest copy that was made of what is asked for before the file at `at` was emptied in place.
+    /// What has the same beginning as it, or of which nothing was fetched yet, only seems to be it.
+    fn copied_before(
+        &self,
+        candidates: &[Candidate],
+        at: usize,
+        (file, facts): (&L::File, &FileFacts),
+        wanted: &Wanted<'_>,
+        reader: &mut Reader,
+    ) -> Option<(usize, (L::File, FileFacts))> {
+        let (born, seen) = (facts.id.birth_ns?, wanted.asked.seen_ns?);
+        let is_copy = |one: &Candidate| {
+            let born_later = one.facts.id.birth_ns.is_some_and(|birth| birth > born);
+            !one.compressed && born_later && one.facts.modified_ns > seen
+        };
+        let copies = candidates[..at].iter().enumerate().filter(|(_, one)| is_copy(one));
+        copies.into_iter().find_map(|(at, one)| {
+            let (copy, copy_facts) = self.open_listed(one).ok()?;
+            match self.fit(wanted, reader, &copy, &copy_facts).ok()? {
+                Fit::Same => {}
+                Fit::Other if wanted.have.offset == 0 => {}
+                Fit::Other | Fit::Differs | Fit::Short => return None,
+            }
+            let len = copy_facts.size;
+            let goes_on = facts.size >= len && self.agree(&copy, file, len).ok()?;
+            (!goes_on).then_some((at, (copy, copy_facts)))
+        })
+    }
+
+    /// Whether two files agree in the last of their first `len` bytes, and in the very first.
+    fn agree(&self, one: &L::File, other: &L::File, len: Offset) -> std::io::Result<bool> {
+        let (mut mine, mut others) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+        let piece = len.min(PIECE_BYTES as Offset);
+        for begin in [len - piece, 0] {
+            let (mine, others) = (&mut mine[..piece as usize], &mut others[..piece as usize]);
+            if !(self.fill(one, mine, begin)? && self.fill(other, others, begin)?) || mine != others
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fills `buf` from `begin` on; false if there are fewer bytes.
+    fn fill(&self, file: &L::File, buf: &mut [u8], begin: Offset) -> std::io::Result<bool> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.logs.read_at(file, &mut buf[filled..], begin + filled as Offset)? {
+                0 => return Ok(false),
+                count => filled += count,
+            }
+        }
+        Ok(true)
     }
 
     /// The candidate asked for goes on, or what follows it begins.

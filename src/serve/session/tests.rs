@@ -16,11 +16,25 @@ const TIMES: Times =
     Times { request: Duration::from_secs(5), heartbeat: SECOND, linger: BLOCKED_MAX };
 
 fn kept(size: u64) -> Input<'static> {
-    Input::Seen(View { size, modified_ns: 77, links: 1, place: Place::Kept, writers: None })
+    Input::Seen(View {
+        size,
+        modified_ns: 77,
+        links: 1,
+        place: Place::Kept,
+        writers: None,
+        intact: true,
+    })
 }
 
 fn taken(size: u64, writers: Option<Writers>) -> Input<'static> {
-    Input::Seen(View { size, modified_ns: 77, links: 1, place: Place::Taken, writers })
+    Input::Seen(View {
+        size,
+        modified_ns: 77,
+        links: 1,
+        place: Place::Taken,
+        writers,
+        intact: true,
+    })
 }
 
 fn plain(from: Offset) -> Output {
@@ -181,7 +195,14 @@ fn a_renamed_file_without_a_successor_is_followed_with_heartbeats() {
     let (mut session, now) = at_end();
     let vacant = || {
         let writers = Some(Writers::Nobody);
-        Input::Seen(View { size: 10, modified_ns: 77, links: 1, place: Place::Vacant, writers })
+        Input::Seen(View {
+            size: 10,
+            modified_ns: 77,
+            links: 1,
+            place: Place::Vacant,
+            writers,
+            intact: true,
+        })
     };
     assert_eq!(session.handle(now, vacant()), Output::SeekSuccessor);
     assert_eq!(session.handle(now, Input::Successor(false)), Output::Rest);
