@@ -56,3 +56,33 @@ fn who_is_looked_for_is_closed_when_the_configuration_serves_it_no_longer() {
     bed.reload(&format!("{HINTS_ONLY}file BASE/other\n"));
     gone.expect_close();
 }
+
+#[test]
+fn who_asked_in_protocol_2_hears_that_it_takes_a_while_and_is_answered_in_the_end() {
+    let bed = with_much_to_read(HINTS_ONLY);
+    let mut waiting = ask_much(&bed, "+2");
+    waiting.expect("W\nW\n");
+    for number in 2..=OLD {
+        fs::remove_file(bed.dir.path(&format!("log.{number}"))).unwrap();
+    }
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"one\n") {
+        let mut byte = [0];
+        waiting.0.read_exact(&mut byte).unwrap();
+        rest.push(byte[0]);
+    }
+    let rest = String::from_utf8(rest).unwrap();
+    let status = rest.trim_start_matches("W\n");
+    assert!(status.starts_with("L ") && status.contains(" why=gone "), "{rest}");
+}
+
+#[test]
+fn who_asked_in_protocol_1_never_hears_it() {
+    let bed = with_much_to_read(HINTS_ONLY);
+    let searching: Vec<Peer> = (0..8).map(|_| ask_much(&bed, "+2")).collect();
+    let mut waiting = bed.ask("");
+    for mut peer in searching.into_iter().rev() {
+        peer.expect("W\nW\n");
+    }
+    waiting.expect([bed.status('O', "log").as_bytes(), b"one\n\x07"].concat());
+}

@@ -1,14 +1,16 @@
 //! The request is complete, and somebody looks for what it asks for: a generation that has to be told
-//! by its content may take a while to be found.
+//! by its content may take a while to be found. A fetcher of protocol 2 is told that it takes a while,
+//! so it need not give up a responder that works.
 
 use std::time::{Duration, Instant};
 
 use super::mouth::Mouth;
 use super::{CloseReason, Input, Next, Output, bad_request, close, refuse};
 use crate::proto::serve::Ear;
+use crate::proto::status::WORKING;
 
-/// How often the session looks after a fetcher that waits.
-const WAKE_EVERY: Duration = Duration::from_secs(1);
+/// How often a fetcher hears that its answer takes a while: a third of the time for which ours waits.
+const WORKING_EVERY: Duration = Duration::from_secs(1);
 
 /// A fetcher that waits for its answer.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl Finding {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.mouth.deadline(WAKE_EVERY)
+        self.mouth.deadline(WORKING_EVERY)
     }
 
     /// What the answer goes on with: the ear, and what is still to be said before it.
@@ -51,6 +53,15 @@ impl Finding {
             }
             Input::Woken if self.mouth.is_given_up(now) => Next::Do(close(CloseReason::Blocked)),
             Input::Woken if self.mouth.is_blocked() => Next::Do(Output::Rest),
+            Input::Woken if self.mouth.is_silent(now, WORKING_EVERY) => {
+                // In protocol 1 there is no word for it.
+                if self.ear.speaks_two() {
+                    self.mouth.add(WORKING);
+                } else {
+                    self.mouth.handle_taken(now);
+                }
+                self.go_on()
+            }
             Input::Woken | Input::Writable => self.go_on(),
             // Answers to questions that were not asked.
             Input::Opened(_)

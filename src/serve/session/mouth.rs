@@ -33,6 +33,11 @@ impl Mouth {
         self.words.is_empty()
     }
 
+    /// These are to be said behind what is left.
+    pub(super) fn add(&mut self, words: &[u8]) {
+        self.words.extend_from_slice(words);
+    }
+
     pub(super) fn handle_said(&mut self, now: Instant, count: usize) {
         self.words.drain(..count.min(self.words.len()));
         self.handle_taken(now);
@@ -63,5 +68,10 @@ impl Mouth {
             Some(since) => since + BLOCKED_MAX,
             None => self.spoke_at + silence,
         }
+    }
+
+    /// Whether nothing was said for `silence` and something may be.
+    pub(super) fn is_silent(&self, now: Instant, silence: Duration) -> bool {
+        self.words.is_empty() && self.blocked_since.is_none() && now >= self.spoke_at + silence
     }
 }
