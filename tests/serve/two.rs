@@ -205,6 +205,8 @@ fn a_truncated_generation_ends_and_its_copy_is_found_by_its_content() {
     let mut copy = bed.read(have, asked);
     assert_eq!(copy.answer.file, How::Same);
     assert_eq!(copy.answer.inode.number(), bed.dir.inode("log.1"));
+    let name = bed.dir.path("log.1").into_os_string().into_encoded_bytes();
+    assert_eq!((reader.answer.name, copy.answer.name.clone()), (None, Some(name)));
     assert_eq!(copy.until_word(), (b"and long\n".to_vec(), Some(Event::Close(Reason::Rotated))));
     let (have, asked) = having(&copy.answer, b"old and long\n");
     let mut next = bed.read(have, asked);
