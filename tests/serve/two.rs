@@ -285,7 +285,9 @@ fn an_allowed_peer_is_told_why_nothing_is_served() {
     assert_eq!(bed.refused(&format!("{log} 0 0 +2 tail=x\n")).code, Code::BadRequest);
     assert_eq!(bed.refused(&format!("{log} 0 0 +2\nnonsense\n")).code, Code::BadRequest);
     assert!(not_yet(bed.refused(&format!("LIST {log} +2\n"))));
-    assert!(not_yet(bed.refused(&format!("DIGEST {log} 7 4 +2\n"))));
+    assert_eq!(bed.refused("DIGEST /etc/passwd 7 4 +2\n").code, Code::NotServed);
+    let gone = bed.dir.path("gone").display().to_string();
+    assert_eq!(bed.refused(&format!("DIGEST {gone} 7 4 +2\n")).code, Code::Missing);
     let bed = Bed::new("allow 192.0.2.1\n");
     let mut stranger = bed.connect();
     let _ = stranger.0.write_all(b"/etc/passwd 0 0 +2\n");
