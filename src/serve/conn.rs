@@ -3,25 +3,29 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::errands::{Done, Found, Located, Proof, Search};
 use super::files::{FileNo, Files};
-use super::finder::{Finder, Unserved};
+use super::finder::Unserved;
+use super::jobs::{Errand, Jobs, Lane};
 use super::listeners::Refused;
 use super::seam::Seam;
-use super::session::{Answered, CloseReason, Input, Opening, Output, Session, Times};
+use super::session::{CloseReason, Input, Output, Session, Times};
 use super::tail::{Place, View};
 use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
+use crate::evloop::slots::Slot;
 use crate::pos::{FileFacts, Offset, Token, Writers};
+use crate::proto::ask::Extent;
 use crate::proto::printable;
-use crate::proto::refusal::{Code, Refusal};
+use crate::proto::refusal::Refusal;
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
-use crate::sys::cause::cause;
-use crate::sys::clock;
 use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
 
@@ -37,17 +41,17 @@ const HEARD_BYTES: usize = 4096;
 /// How often bytes are taken from a fetcher before the next has its turn.
 const HEARD_MAX: usize = 16;
 
-const NOT_CONFIGURED: &str = "it is not in the configuration";
-
 /// What all connections work with.
 #[derive(Debug)]
 pub struct Desk {
     /// The file system.
-    pub logs: DiskLogs,
+    pub logs: Arc<DiskLogs>,
     /// What is served.
-    pub files: Files,
+    pub files: Arc<Files>,
     /// How long things may take.
     pub times: Times,
+    /// What is done beside the loop.
+    pub jobs: Jobs,
     /// Which run of this host it is.
     boot: Token,
     refused: Refused,
@@ -57,10 +61,18 @@ pub struct Desk {
 /// A connection.
 #[derive(Debug)]
 pub struct Conn {
+    slot: Slot,
     stream: TcpStream,
     peer: SocketAddr,
     session: Session,
+    /// The path it asked for.
+    asked: Vec<u8>,
     followed: Option<Followed>,
+    /// The file of which a range is to be proved.
+    proved: Option<File>,
+    /// What is being done for it, and how that ended.
+    errand: Option<Errand>,
+    done: Option<Done>,
     readable: bool,
     writable: bool,
     /// Waits for its turn.
@@ -91,29 +103,43 @@ pub enum Turn {
 
 impl Desk {
     /// A desk with its buffer.
-    pub fn new(logs: DiskLogs, files: Files, times: Times) -> Desk {
-        let buffer = vec![0; BUFFER_BYTES];
-        Desk { logs, files, times, boot: boot_id(), refused: Refused::default(), buffer }
+    pub fn new(logs: DiskLogs, files: Files, times: Times, jobs: Jobs) -> Desk {
+        Desk {
+            logs: Arc::new(logs),
+            files: Arc::new(files),
+            times,
+            jobs,
+            boot: boot_id(),
+            refused: Refused::default(),
+            buffer: vec![0; BUFFER_BYTES],
+        }
     }
 
-    fn finder(&self) -> Finder<'_, DiskLogs> {
-        Finder {
-            logs: &self.logs,
-            files: &self.files,
-            linger: self.times.linger,
-            wall_ns: clock::wall_ns(),
-        }
+    fn search(&self, number: FileNo) -> Search {
+        let (logs, files) = (Arc::clone(&self.logs), Arc::clone(&self.files));
+        Search { logs, files, number, linger: self.times.linger, boot: self.boot }
     }
 }
 
 impl Conn {
     /// A connection that was just accepted.
-    pub fn new(stream: TcpStream, peer: SocketAddr, now: Instant, times: Times) -> Conn {
+    pub fn new(
+        slot: Slot,
+        stream: TcpStream,
+        peer: SocketAddr,
+        now: Instant,
+        times: Times,
+    ) -> Conn {
         Conn {
+            slot,
             stream,
             peer,
             session: Session::new(now, times),
+            asked: Vec::new(),
             followed: None,
+            proved: None,
+            errand: None,
+            done: None,
             readable: false,
             writable: false,
             queued: false,
@@ -129,6 +155,24 @@ impl Conn {
     /// The file it follows.
     pub fn followed(&self) -> Option<FileNo> {
         self.followed.as_ref().map(|followed| followed.number)
+    }
+
+    /// The path that it is served with, or that is looked for.
+    pub fn asked(&self) -> Option<&[u8]> {
+        let served = self.followed.is_some() || self.proved.is_some();
+        let looked_for = self.errand.is_some() || self.done.is_some();
+        (served || looked_for).then_some(&self.asked[..])
+    }
+
+    /// What is being done for it.
+    pub fn errand(&self) -> Option<&Errand> {
+        self.errand.as_ref()
+    }
+
+    /// What was being done for it has ended.
+    pub fn take(&mut self, done: Done) {
+        self.errand = None;
+        self.done = Some(done);
     }
 
     /// Bytes of the generation the fetcher has or was sent.
@@ -185,6 +229,12 @@ impl Conn {
                 return Turn::Close(reason);
             }
         }
+        if let Some(input) = self.handle_done(now, desk) {
+            let output = self.session.handle(now, input);
+            if let Turn::Close(reason) = self.carry_out(output, now, desk, &mut budget) {
+                return Turn::Close(reason);
+            }
+        }
         let input = if std::mem::take(&mut self.writable) { Input::Writable } else { Input::Woken };
         let output = self.session.handle(now, input);
         match self.carry_out(output, now, desk, &mut budget) {
@@ -215,11 +265,28 @@ impl Conn {
                 Output::Rest => return Turn::Rest,
                 Output::Close(reason) => return Turn::Close(reason),
                 Output::Send { .. } if *budget == 0 => return Turn::More,
-                Output::Find(request) => self.find(&request, now, desk),
+                Output::Find(request) => match self.find(request, now, desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
+                Output::Locate(extent) => match self.locate(extent, now, desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
+                Output::Hash(range) => match self.proved.take() {
+                    Some(file) => {
+                        self.hash(Proof::new(file, range), desk);
+                        return Turn::Rest;
+                    }
+                    None => Input::Unreadable,
+                },
                 Output::Say => self.say(),
                 Output::Look => self.look(desk, None),
                 Output::AskWriters => self.ask_writers(desk),
-                Output::SeekSuccessor => self.seek_successor(desk),
+                Output::SeekSuccessor => match self.seek_successor(desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
                 Output::Send { from, most, masked } => {
                     let most = usize::try_from(most).unwrap_or(usize::MAX).min(*budget);
                     self.send(from, most, masked, now, desk, budget)
@@ -233,18 +300,103 @@ impl Conn {
         }
     }
 
-    fn find(&mut self, request: &Request, now: Instant, desk: &mut Desk) -> Input<'static> {
-        match open(request, desk) {
-            Ok((followed, opening)) => {
-                self.followed = Some(followed);
-                Input::Opened(opening)
+    /// Has somebody look for it.
+    fn find(&mut self, request: Request, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+        let search = match self.search(&request.path, now, desk) {
+            Ok(search) => search,
+            Err(refused) => return Some(refused),
+        };
+        let work = move |stop: &AtomicBool| search.follow(&request, stop);
+        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
+        None
+    }
+
+    /// The same for a range that is to be proved.
+    fn locate(
+        &mut self,
+        extent: Box<Extent>,
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Option<Input<'static>> {
+        let search = match self.search(&extent.path, now, desk) {
+            Ok(search) => search,
+            Err(refused) => return Some(refused),
+        };
+        let work = move |stop: &AtomicBool| search.locate(&extent, stop);
+        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
+        None
+    }
+
+    /// What is not in the configuration need not be looked for.
+    fn search(
+        &mut self,
+        path: &[u8],
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Result<Search, Input<'static>> {
+        self.asked = path.to_vec();
+        match desk.files.look_up(path) {
+            Some(number) => Ok(desk.search(number)),
+            None => Err(self.refuse(Unserved::not_configured(), now, desk)),
+        }
+    }
+
+    /// Has the next piece of a range hashed.
+    fn hash(&mut self, proof: Proof, desk: &mut Desk) {
+        let logs = Arc::clone(&desk.logs);
+        let work = move |stop: &AtomicBool| proof.go_on(&logs, stop);
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+    }
+
+    /// What was done for it, if it may be told at any time.
+    fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+        match self.done.take()? {
+            Done::Found(found) => Some(self.handle_found(found, now, desk)),
+            Done::Located(Ok(Located { file, answer, to })) => {
+                self.proved = Some(file);
+                Some(Input::Located(answer, to))
             }
-            Err(Unserved { code, why }) => {
-                desk.refused.note(now, self.peer, &request.path, &why);
-                let text = format!("cannot serve {}: {why}", printable(&request.path));
-                Input::Refused(Refusal::new(code, &text))
+            Done::Located(Err(unserved)) => Some(self.refuse(unserved, now, desk)),
+            Done::Hashed(proof) => match proof.result() {
+                Some(Ok(whole)) => Some(Input::Hashed(whole)),
+                Some(Err(())) => Some(Input::Unreadable),
+                None => {
+                    self.hash(*proof, desk);
+                    None
+                }
+            },
+            Done::Failed if self.followed.is_none() => Some(Input::Unreadable),
+            // It will be asked for again.
+            Done::Failed => None,
+            done @ Done::Successor(_) => {
+                self.done = Some(done);
+                None
             }
         }
+    }
+
+    /// The configuration may have been read again meanwhile; who is no longer served was closed then.
+    fn handle_found(
+        &mut self,
+        found: Result<Found, Unserved>,
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Input<'static> {
+        match (found, desk.files.look_up(&self.asked)) {
+            (Ok(Found { file, seam, seen, opening }), Some(number)) => {
+                self.followed = Some(Followed { number, file, seam, seen });
+                Input::Opened(opening)
+            }
+            (Ok(_), None) => self.refuse(Unserved::not_configured(), now, desk),
+            (Err(unserved), _) => self.refuse(unserved, now, desk),
+        }
+    }
+
+    fn refuse(&self, unserved: Unserved, now: Instant, desk: &mut Desk) -> Input<'static> {
+        let Unserved { code, why } = unserved;
+        desk.refused.note(now, self.peer, &self.asked, &why);
+        let text = format!("cannot serve {}: {why}", printable(&self.asked));
+        Input::Refused(Refusal::new(code, &text))
     }
 
     fn look(&mut self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
@@ -261,7 +413,7 @@ impl Conn {
         };
         let FileFacts { size, modified_ns, links, .. } = facts;
         let changed = std::mem::replace(seen, (size, modified_ns)) != (size, modified_ns);
-        let intact = if changed { seam.holds(&desk.logs, file, sent) } else { Ok(true) };
+        let intact = if changed { seam.holds(&*desk.logs, file, sent) } else { Ok(true) };
         match intact {
             Ok(intact) => Input::Seen(View { size, modified_ns, links, place, writers, intact }),
             Err(_) => Input::Unreadable,
@@ -274,15 +426,23 @@ impl Conn {
         self.look(desk, Some(writers))
     }
 
-    fn seek_successor(&self, desk: &Desk) -> Input<'static> {
-        let Some(Followed { number, file, .. }) = &self.followed else { return Input::Unreadable };
-        match desk.logs.facts(file) {
-            Ok(facts) => {
-                let served = desk.files.get(*number);
-                Input::Successor(desk.finder().has_successor(served, &facts))
-            }
-            Err(_) => Input::Unreadable,
+    /// The answer is as old as the time it took to look. It is only asked for where all is sent and
+    /// nobody writes, and who is told that a generation has ended asks for what else there is of it.
+    fn seek_successor(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
+        if let Some(Done::Successor(there)) = self.done.take() {
+            return Some(Input::Successor(there));
         }
+        if self.errand.is_some() {
+            return None;
+        }
+        let Some(Followed { number, file, .. }) = &self.followed else {
+            return Some(Input::Unreadable);
+        };
+        let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
+        let search = desk.search(*number);
+        self.errand =
+            Some(desk.jobs.run(Lane::Find, self.slot, move |stop| search.successor(&facts, stop)));
+        None
     }
 
     fn say(&mut self) -> Input<'static> {
@@ -314,7 +474,7 @@ impl Conn {
             Ok(count) => words + count,
             Err(_) => return Input::Unreadable,
         };
-        match followed.seam.holds(&desk.logs, &followed.file, from) {
+        match followed.seam.holds(&*desk.logs, &followed.file, from) {
             Ok(true) => {}
             Ok(false) => return Input::Emptied,
             Err(_) => return Input::Unreadable,
@@ -342,32 +502,6 @@ impl Conn {
         }
         Input::Blocked
     }
-}
-
-/// Finds and opens what is asked for.
-fn open(request: &Request, desk: &Desk) -> Result<(Followed, Opening), Unserved> {
-    let number = desk
-        .files
-        .look_up(&request.path)
-        .ok_or_else(|| Unserved { code: Code::NotServed, why: NOT_CONFIGURED.to_owned() })?;
-    let (finder, served) = (desk.finder(), desk.files.get(number));
-    let (file, answer, from, facts, quiet) = match &request.two {
-        None => {
-            let found = finder.find(served, request.have)?;
-            (found.file, Answered::One(found.status), found.from, found.facts, found.quiet)
-        }
-        Some(asked) => {
-            let found = finder.compare(served, request.have, asked)?;
-            let answer = Answered::Two(Box::new(found.answer(desk.boot)));
-            (found.file, answer, found.from, found.facts, found.quiet)
-        }
-    };
-    let seam = Seam::around(&desk.logs, &file, from).map_err(|error| {
-        let why = format!("cannot read it: {}", cause(&error));
-        Unserved { code: Code::Busy, why }
-    })?;
-    let seen = (facts.size, facts.modified_ns);
-    Ok((Followed { number, file, seam, seen }, Opening { answer, from, size: facts.size, quiet }))
 }
 
 /// Writes what the socket takes; 0 when it takes nothing now.

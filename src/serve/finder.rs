@@ -81,6 +81,12 @@ pub struct Unserved {
 }
 
 impl Unserved {
+    /// Nobody may ask for it.
+    pub(super) fn not_configured() -> Unserved {
+        let why = "it is not in the configuration".to_owned();
+        Unserved { code: Code::NotServed, why }
+    }
+
     /// There is nothing at the path.
     fn missing() -> Unserved {
         Unserved { code: Code::Missing, why: "there is no such file".to_owned() }
@@ -89,6 +95,11 @@ impl Unserved {
     /// The system has no means for it now.
     fn busy(why: String) -> Unserved {
         Unserved { code: Code::Busy, why }
+    }
+
+    /// It can't be read.
+    pub fn unreadable(error: io::Error) -> Unserved {
+        Unserved::busy(format!("it cannot be read: {}", cause(&error)))
     }
 
     /// The files were others each time they were looked at.

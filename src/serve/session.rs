@@ -3,14 +3,17 @@
 //! The peer is a fetcher, or anything else that can connect. States:
 //!
 //! ```text
-//! Asking ----- the request is complete and a file was found -----> Following
-//!    |  |                                                           |  |
-//!    |  +-- nothing is served -> Parting <-- the generation ended --+  |
-//!    |                              |                                  |
-//!    |                     it knows, or has no time left               |
-//!    |                              v                                  |
-//!    +-- too slow, hung up ----> (closed) <- hung up, did not read, fault
+//! Asking -- the request is complete --> Finding -- a file was found --> Following
+//!    |  |                                    |                          |  |
+//!    |  +-- nothing is served --> Parting <--+-- the generation ended --+  |
+//!    |                              |                                      |
+//!    |                     it knows, or has no time left                   |
+//!    |                              v                                      |
+//!    +-- too slow, hung up ----> (closed) <--- hung up, did not read, fault
 //! ```
+//!
+//! Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
+//! from there to Parting.
 //!
 //! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
 //! close while it may be saying something would take our last words back (RST). A fetcher of protocol
@@ -29,25 +32,30 @@
 //! speaks of the generation's bytes by their offset only, so its owner may copy, mask or splice
 //! them.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::tail::{Decision, End, Tail, View};
 use crate::pos::{Offset, Token};
 use crate::proto::WireFault;
 use crate::proto::answer::Answer;
-use crate::proto::ask::Ask;
+use crate::proto::ask::{Ask, Extent};
+use crate::proto::digest::Whole;
 use crate::proto::frame::{Reason, emit_close};
 use crate::proto::refusal::{Code, Refusal, emit_refusal};
 use crate::proto::request::Request;
 use crate::proto::serve::Ear;
 use crate::proto::status::Status;
 
+use finding::Finding;
+use mouth::BLOCKED_MAX;
+use proving::Proving;
 use wording::Wording;
 
+mod finding;
+mod mouth;
+mod proving;
 mod wording;
-
-/// A fetcher that takes nothing for so long is given up, as fetchlogs 1.1 does.
-const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
 /// How long things may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +78,9 @@ pub struct Session {
 #[derive(Debug)]
 enum State {
     Asking { ear: Ear, deadline: Instant },
+    Finding(Finding),
     Following(Following),
+    Proving(Proving),
     Parting(Parting),
 }
 
@@ -118,6 +128,10 @@ pub enum Input<'a> {
     Refused(Refusal),
     /// The generation was opened.
     Opened(Opening),
+    /// The generation was looked for of which the digest was asked for up to that offset.
+    Located(Box<Answer>, Offset),
+    /// The digest of the range.
+    Hashed(Whole),
     /// How the file looks.
     Seen(View),
     /// The file has no more the bytes that were sent last.
@@ -163,6 +177,10 @@ pub enum Output {
     Rest,
     /// Find and open what is asked for.
     Find(Request),
+    /// Find and open the generation of which a range is to be proved.
+    Locate(Box<Extent>),
+    /// Read the range and hash it.
+    Hash(Range<Offset>),
     /// Write [`Session::words`], all in one call.
     Say,
     /// Look at the file.
@@ -193,6 +211,8 @@ pub enum CloseReason {
     Ended(End),
     /// Nothing is served for the request.
     Refused,
+    /// The digest was told.
+    Proved,
     /// What came was not the protocol.
     Fault(WireFault),
     /// No request in time.
@@ -222,7 +242,9 @@ impl Session {
     pub fn words(&self) -> &[u8] {
         match &self.state {
             State::Asking { .. } => &[],
+            State::Finding(finding) => finding.mouth.words(),
             State::Following(following) => &following.words,
+            State::Proving(proving) => proving.mouth.words(),
             State::Parting(parting) => &parting.words,
         }
     }
@@ -230,7 +252,7 @@ impl Session {
     /// Bytes of the generation the fetcher has or was sent.
     pub fn sent(&self) -> Option<Offset> {
         match &self.state {
-            State::Asking { .. } => None,
+            State::Asking { .. } | State::Finding(_) | State::Proving(_) => None,
             State::Following(following) => Some(following.tail.sent()),
             State::Parting(parting) => parting.sent,
         }
@@ -247,7 +269,9 @@ impl Session {
     pub fn deadline(&self) -> Instant {
         match &self.state {
             State::Asking { deadline, .. } => *deadline,
+            State::Finding(finding) => finding.deadline(),
             State::Following(following) => following.deadline(self.times),
+            State::Proving(proving) => proving.deadline(self.times),
             State::Parting(parting) => parting.deadline,
         }
     }
@@ -257,23 +281,40 @@ impl Session {
         let next = match &mut self.state {
             State::Asking { ear, deadline } => match input {
                 Input::Heard(bytes) => hear_request(ear, bytes),
-                Input::Opened(opening) => {
-                    let ear = std::mem::take(ear);
-                    let following = Following::new(now, ear, opening);
-                    let lied = following.check_durable().err();
-                    self.state = State::Following(following);
-                    Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
-                }
-                Input::Refused(refusal) => refuse(ear, refusal, CloseReason::Refused),
                 Input::HungUp => Next::Do(close(CloseReason::HungUp)),
                 Input::Woken if *deadline <= now => Next::Do(close(CloseReason::RequestTimeout)),
                 _ => Next::Do(Output::Rest),
             },
+            State::Finding(finding) => match input {
+                Input::Opened(opening) => {
+                    let (ear, said) = finding.take();
+                    let following = Following::new(now, ear, said, opening);
+                    let lied = following.check_durable().err();
+                    self.state = State::Following(following);
+                    Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
+                }
+                Input::Located(answer, to) => {
+                    let (ear, said) = finding.take();
+                    match Proving::begin(now, ear, said, &answer, to) {
+                        Ok(proving) => {
+                            self.state = State::Proving(proving);
+                            Next::Do(Output::Say)
+                        }
+                        Err(next) => next,
+                    }
+                }
+                input => finding.handle(now, input),
+            },
             State::Following(following) => following.handle(now, input, self.times),
+            State::Proving(proving) => proving.handle(now, input, self.times),
             State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
         };
         match next {
             Next::Do(output) => output,
+            Next::Find(ear, output) => {
+                self.state = State::Finding(Finding::new(now, ear));
+                output
+            }
             Next::Part(words, reason) => {
                 let (sent, deadline) = (self.sent(), now + BLOCKED_MAX);
                 self.state = State::Parting(Parting { words, reason, sent, shut: false, deadline });
@@ -286,6 +327,8 @@ impl Session {
 /// How it goes on.
 enum Next {
     Do(Output),
+    /// With a search.
+    Find(Ear, Output),
     /// With last words.
     Part(Vec<u8>, CloseReason),
 }
@@ -295,34 +338,39 @@ fn close(reason: CloseReason) -> Output {
 }
 
 fn hear_request(ear: &mut Ear, bytes: &[u8]) -> Next {
-    let unknown = |what: &str| {
-        let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
-        Refusal::new(code, &format!("{what} is not answered yet"))
-    };
     match ear.handle_bytes(bytes) {
-        Ok(Some(Ask::Follow(request))) => Next::Do(Output::Find(request)),
-        Ok(Some(Ask::List { .. })) => refuse(ear, unknown("LIST"), CloseReason::Refused),
-        Ok(Some(Ask::Digest(_))) => refuse(ear, unknown("DIGEST"), CloseReason::Refused),
-        Ok(None) => Next::Do(Output::Rest),
-        Err(fault) => {
-            let refusal = Refusal::new(Code::BadRequest, &fault.to_string());
-            refuse(ear, refusal, CloseReason::Fault(fault))
+        Ok(Some(Ask::Follow(request))) => Next::Find(std::mem::take(ear), Output::Find(request)),
+        Ok(Some(Ask::List { .. })) => {
+            let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
+            let refusal = Refusal::new(code, "LIST is not answered yet");
+            refuse(ear, Vec::new(), &refusal, CloseReason::Refused)
         }
+        Ok(Some(Ask::Digest(extent))) => Next::Find(std::mem::take(ear), Output::Locate(extent)),
+        Ok(None) => Next::Do(Output::Rest),
+        Err(fault) => bad_request(ear, Vec::new(), fault),
     }
 }
 
-/// Who does not understand a refusal gets none.
-fn refuse(ear: &Ear, refusal: Refusal, reason: CloseReason) -> Next {
+/// What came is no request, or no more one.
+fn bad_request(ear: &Ear, said: Vec<u8>, fault: WireFault) -> Next {
+    let refusal = Refusal::new(Code::BadRequest, &fault.to_string());
+    refuse(ear, said, &refusal, CloseReason::Fault(fault))
+}
+
+/// Who does not understand a refusal gets none. `said` is what is left of what was said before.
+fn refuse(ear: &Ear, mut said: Vec<u8>, refusal: &Refusal, reason: CloseReason) -> Next {
     if ear.speaks_two() {
-        Next::Part(emit_refusal(&refusal), reason)
+        said.extend(emit_refusal(refusal));
+        Next::Part(said, reason)
     } else {
         Next::Do(close(reason))
     }
 }
 
 impl Following {
-    fn new(now: Instant, ear: Ear, opening: Opening) -> Following {
-        let (wording, words) = Wording::begin(&opening.answer);
+    fn new(now: Instant, ear: Ear, said: Vec<u8>, opening: Opening) -> Following {
+        let (wording, status) = Wording::begin(&opening.answer);
+        let words = [said, status].concat();
         Following {
             tail: Tail::new(now, opening.from, opening.size, opening.quiet),
             ear,
@@ -380,7 +428,9 @@ impl Following {
             Input::Unreadable => close(CloseReason::Unreadable),
             Input::HungUp => close(CloseReason::HungUp),
             // An answer to a question that was not asked.
-            Input::Refused(_) | Input::Opened(_) => Output::Rest,
+            Input::Refused(_) | Input::Opened(_) | Input::Located(..) | Input::Hashed(_) => {
+                Output::Rest
+            }
         };
         Next::Do(output)
     }

@@ -3,9 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ending;
+mod finding;
 mod limits;
 mod peers;
 mod program;
+mod proving;
 mod sending;
 mod two;
 

@@ -12,29 +12,28 @@
 //! 4. None: `L`, why, and the oldest candidate that was changed after the fetcher heard of its file;
 //!    else the current one.
 //!
-//! To compare is to read, and everybody waits meanwhile. So what one look may read is limited. Then
-//! files that were not compared are not the one asked for.
+//! To compare is to read, so this is done beside the loop. How much may be read is not limited: it goes
+//! through one small buffer, ends when the fetcher goes away, and to leave a file out would be to call
+//! it lost. The shorter sample is compared first, since it mostly tells a file apart.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::candidates::Candidate;
 use super::{Finder, Nothing, Unserved, cannot};
-use crate::pos::{FileFacts, Inode, Offset, Position, Start, Token};
+use crate::pos::{FileFacts, Inode, Offset, PATH_BYTES_MAX, Position, Start, Token};
 use crate::proto::ALIVE;
 use crate::proto::answer::{Answer, File, Why};
-use crate::proto::asked::{Asked, SAMPLE_BYTES_MAX, Sample};
+use crate::proto::ask::Extent;
+use crate::proto::asked::{Asked, Sample};
 use crate::proto::digest::{Digest, Digester};
 use crate::proto::serve::mask;
-use crate::proto::status::Verdict;
 use crate::serve::files::Served;
 use crate::sys::logs::Logs;
 
 /// Bytes read at once to be compared.
 const PIECE_BYTES: usize = 64 << 10;
-
-/// Bytes read in one look: both digests of two files at their longest, or those of thousands of files
-/// where they are of a few KiB.
-const READ_MAX: Offset = 4 * SAMPLE_BYTES_MAX;
 
 /// A generation found for a protocol 2 request, and opened.
 #[derive(Debug)]
@@ -50,6 +49,8 @@ pub struct Match<F> {
     /// How long it has been without its name and nothing was written to it; nothing for the current
     /// file.
     pub quiet: Duration,
+    /// Where it is, if that is not the served path.
+    pub rotated: Option<PathBuf>,
 }
 
 impl<F> Match<F> {
@@ -63,9 +64,29 @@ impl<F> Match<F> {
             from: self.from,
             size: self.facts.size,
             mtime_ns: self.facts.modified_ns,
-            name: None,
+            name: self.rotated.as_deref().map(told_as),
         }
     }
+}
+
+/// A path as it is told: of one that is too long its last name.
+fn told_as(path: &Path) -> Vec<u8> {
+    let name = path.as_os_str().as_bytes();
+    if name.len() <= PATH_BYTES_MAX {
+        return name.to_vec();
+    }
+    [b"/", path.file_name().unwrap_or_default().as_bytes()].concat()
+}
+
+/// An open file, and what was seen of it.
+type Opened<F> = (F, FileFacts);
+
+/// Where the generation asked for is.
+enum Located<F> {
+    /// In the candidate of this number.
+    Here(usize, Opened<F>),
+    /// In none, and why.
+    Nowhere(Why),
 }
 
 /// What a file turned out to be.
@@ -96,12 +117,6 @@ impl Wanted<'_> {
     }
 }
 
-/// What may still be read, and where to.
-struct Reader {
-    buffer: Vec<u8>,
-    left: Offset,
-}
-
 impl<L: Logs> Finder<'_, L> {
     /// The generation to serve to a fetcher of protocol 2 that has `have` and says what it `asked`.
     pub fn compare(
@@ -112,18 +127,51 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Match<L::File>, Unserved> {
         let Some(have) = have else { return self.begin(served, asked.start) };
         let wanted = Wanted { have, asked };
-        let mut reader = Reader { buffer: vec![0; PIECE_BYTES], left: READ_MAX };
-        if let Ok((file, facts)) = self.open(&served.path)
-            && wanted.has_number(&facts)
-            && wanted.asked.seen_ns.is_none_or(|seen| facts.modified_ns <= seen)
-            && let Ok(Fit::Same) = self.fit(&wanted, &mut reader, &file, &facts)
-        {
-            return Ok(self.found(file, facts, File::Same, have.offset, Duration::ZERO));
+        let mut buffer = vec![0; PIECE_BYTES];
+        if let Some((file, facts)) = self.current(served, &wanted, &mut buffer) {
+            return Ok(self.found(None, (file, facts), File::Same, have.offset, Duration::ZERO));
         }
         self.look_again(|| {
-            reader.left = READ_MAX;
-            self.match_one(&self.candidates(served)?, &wanted, &mut reader)
+            let candidates = self.candidates(served)?;
+            match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => self.go_on(&candidates, at, opened, have),
+                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
+            }
         })
+    }
+
+    /// The generation of which a range is to be proved, and never another: what would follow it is named
+    /// only where it cannot be had.
+    pub fn prove(&self, served: &Served, extent: &Extent) -> Result<Match<L::File>, Unserved> {
+        let wanted = Wanted { have: extent.to, asked: &extent.asked };
+        let mut buffer = vec![0; PIECE_BYTES];
+        let same = |one: Option<&Candidate>, opened| {
+            self.found(one, opened, File::Same, extent.from, Duration::ZERO)
+        };
+        if let Some(opened) = self.current(served, &wanted, &mut buffer) {
+            return Ok(same(None, opened));
+        }
+        self.look_again(|| {
+            let candidates = self.candidates(served)?;
+            match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => Ok(same(Some(&candidates[at]), opened)),
+                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
+            }
+        })
+    }
+
+    /// The current file, if it is the one asked for. Mostly it is, and no directory needs to be read.
+    fn current(
+        &self,
+        served: &Served,
+        wanted: &Wanted<'_>,
+        buffer: &mut [u8],
+    ) -> Option<Opened<L::File>> {
+        let (file, facts) = self.open(&served.path).ok()?;
+        let same = wanted.has_number(&facts)
+            && wanted.asked.seen_ns.is_none_or(|seen| facts.modified_ns <= seen)
+            && matches!(self.fit(wanted, buffer, &file, &facts), Ok(Fit::Same));
+        same.then_some((file, facts))
     }
 
     /// What begins where nothing was fetched yet.
@@ -134,17 +182,18 @@ impl<L: Logs> Finder<'_, L> {
                 self.oldest(&candidates, File::First, |_| true)
             });
         }
-        let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
-        let from = if start == Start::End { facts.size } else { 0 };
-        Ok(self.found(file, facts, File::First, from, Duration::ZERO))
+        let opened = self.open(&served.path).map_err(Nothing::of_current)?;
+        let from = if start == Start::End { opened.1.size } else { 0 };
+        Ok(self.found(None, opened, File::First, from, Duration::ZERO))
     }
 
-    fn match_one(
+    /// The candidate that is the one asked for.
+    fn locate(
         &self,
         candidates: &[Candidate],
         wanted: &Wanted<'_>,
-        reader: &mut Reader,
-    ) -> Result<Match<L::File>, Nothing> {
+        buffer: &mut [u8],
+    ) -> Result<Located<L::File>, Nothing> {
         let mut why = Why::Gone;
         let plain = || candidates.iter().enumerate().filter(|(_, one)| !one.compressed);
         for (at, one) in plain().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
@@ -152,38 +201,47 @@ impl<L: Logs> Finder<'_, L> {
                 Err(Nothing::Closed(_)) => continue,
                 opened => opened?,
             };
-            match self.fit(wanted, reader, &file, &facts).map_err(|error| {
+            match self.fit(wanted, buffer, &file, &facts).map_err(|error| {
                 Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
             })? {
                 Fit::Same => {
-                    return match self.copied_before(candidates, at, (&file, &facts), wanted, reader)
-                    {
-                        Some((at, copy)) => self.go_on(candidates, at, copy, wanted),
-                        None => self.go_on(candidates, at, (file, facts), wanted),
-                    };
+                    let copy = self.copied_before(candidates, at, (&file, &facts), wanted, buffer);
+                    let (at, opened) = copy.unwrap_or((at, (file, facts)));
+                    return Ok(Located::Here(at, opened));
                 }
                 Fit::Other => {}
                 Fit::Differs => why = Why::Digest,
                 Fit::Short => why = Why::Short,
             }
         }
-        if wanted.has_samples() {
-            let seen = wanted.asked.seen_ns.unwrap_or(0);
-            let newer = |one: &Candidate| one.facts.modified_ns >= seen;
-            let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
-            let since = others().filter(|(_, one)| newer(one));
-            let before = others().rev().filter(|(_, one)| !newer(one));
-            for (at, one) in since.chain(before) {
-                // A file that cannot be read can't be told to be the one; the others may be.
-                if one.facts.size >= wanted.have.offset
-                    && let Ok((file, facts)) = self.open_listed(one)
-                    && let Ok(Fit::Same) = self.fit(wanted, reader, &file, &facts)
-                {
-                    return self.go_on(candidates, at, (file, facts), wanted);
-                }
+        if !wanted.has_samples() {
+            return Ok(Located::Nowhere(why));
+        }
+        let seen = wanted.asked.seen_ns.unwrap_or(0);
+        let newer = |one: &Candidate| one.facts.modified_ns >= seen;
+        let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
+        let since = others().filter(|(_, one)| newer(one));
+        let before = others().rev().filter(|(_, one)| !newer(one));
+        for (at, one) in since.chain(before) {
+            // A file that cannot be read can't be told to be the one; the others may be.
+            if one.facts.size >= wanted.have.offset
+                && let Ok((file, facts)) = self.open_listed(one)
+                && let Ok(Fit::Same) = self.fit(wanted, buffer, &file, &facts)
+            {
+                return Ok(Located::Here(at, (file, facts)));
             }
         }
-        // Who never heard of a time is at least given the file that has the number.
+        Ok(Located::Nowhere(why))
+    }
+
+    /// What begins where the generation asked for cannot be had. Who never heard of a time is at least
+    /// given the file that has the number.
+    fn after_lost(
+        &self,
+        candidates: &[Candidate],
+        wanted: &Wanted<'_>,
+        why: Why,
+    ) -> Result<Match<L::File>, Nothing> {
         self.oldest(candidates, File::Lost(why), |one| match wanted.asked.seen_ns {
             Some(seen) => one.facts.modified_ns > seen,
             None => wanted.has_number(&one.facts),
@@ -198,8 +256,8 @@ impl<L: Logs> Finder<'_, L> {
         at: usize,
         (file, facts): (&L::File, &FileFacts),
         wanted: &Wanted<'_>,
-        reader: &mut Reader,
-    ) -> Option<(usize, (L::File, FileFacts))> {
+        buffer: &mut [u8],
+    ) -> Option<(usize, Opened<L::File>)> {
         let (born, seen) = (facts.id.birth_ns?, wanted.asked.seen_ns?);
         let is_copy = |one: &Candidate| {
             let born_later = one.facts.id.birth_ns.is_some_and(|birth| birth > born);
@@ -208,7 +266,7 @@ impl<L: Logs> Finder<'_, L> {
         let copies = candidates[..at].iter().enumerate().filter(|(_, one)| is_copy(one));
         copies.into_iter().find_map(|(at, one)| {
             let (copy, copy_facts) = self.open_listed(one).ok()?;
-            match self.fit(wanted, reader, &copy, &copy_facts).ok()? {
+            match self.fit(wanted, buffer, &copy, &copy_facts).ok()? {
                 Fit::Same => {}
                 Fit::Other if wanted.have.offset == 0 => {}
                 Fit::Other | Fit::Differs | Fit::Short => return None,
@@ -250,25 +308,38 @@ impl<L: Logs> Finder<'_, L> {
         &self,
         candidates: &[Candidate],
         at: usize,
-        (file, facts): (L::File, FileFacts),
-        wanted: &Wanted<'_>,
+        opened: Opened<L::File>,
+        have: Position,
     ) -> Result<Match<L::File>, Nothing> {
-        let offset = wanted.have.offset;
-        if candidates[at].current {
-            return Ok(self.found(file, facts, File::Same, offset, Duration::ZERO));
-        }
-        let later = &candidates[at + 1..];
-        let quiet = self.quiet(&facts, later);
-        if self.is_complete(&file, &facts, offset, quiet)
-            && let Some(next) = self.successor(later, wanted.have)?
+        let (one, later) = (&candidates[at], &candidates[at + 1..]);
+        let (file, facts) = &opened;
+        let quiet = if one.current { Duration::ZERO } else { self.quiet(facts, later) };
+        if !one.current
+            && self.is_complete(file, facts, have.offset, quiet)
+            && let Some(next) = self.next(later)?
         {
-            let how = match next.status.verdict {
-                Verdict::Found => File::Next,
-                Verdict::Lost => File::Lost(Why::Gone),
-            };
-            return Ok(self.found(next.file, next.facts, how, 0, next.quiet));
+            return Ok(next);
         }
-        Ok(self.found(file, facts, File::Same, offset, quiet))
+        Ok(self.found(Some(one), opened, File::Same, have.offset, quiet))
+    }
+
+    /// The first of `later` that can be served, from its beginning.
+    fn next(&self, later: &[Candidate]) -> Result<Option<Match<L::File>>, Nothing> {
+        let mut how = File::Next;
+        for (at, one) in later.iter().enumerate() {
+            if !one.compressed {
+                match self.open_listed(one) {
+                    Err(Nothing::Closed(_)) => {}
+                    opened => {
+                        let opened = opened?;
+                        let quiet = self.quiet(&opened.1, &later[at + 1..]);
+                        return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
+                    }
+                }
+            }
+            how = File::Lost(Why::Gone);
+        }
+        Ok(None)
     }
 
     /// The oldest candidate that is `eligible` and can be served, from its beginning; else the
@@ -287,9 +358,9 @@ impl<L: Logs> Finder<'_, L> {
                 Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
                 Err(Nothing::Closed(_)) => {}
                 opened => {
-                    let (file, facts) = opened?;
-                    let quiet = self.quiet(&facts, &candidates[at + 1..]);
-                    return Ok(self.found(file, facts, how, 0, quiet));
+                    let opened = opened?;
+                    let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
+                    return Ok(self.found(Some(one), opened, how, 0, quiet));
                 }
             }
         }
@@ -298,21 +369,22 @@ impl<L: Logs> Finder<'_, L> {
 
     fn found(
         &self,
-        file: L::File,
-        mut facts: FileFacts,
+        one: Option<&Candidate>,
+        (file, mut facts): Opened<L::File>,
         how: File,
         from: Offset,
         quiet: Duration,
     ) -> Match<L::File> {
         facts.id.generation = self.logs.generation(&file);
-        Match { file, facts, how, from, quiet }
+        let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
+        Match { file, facts, how, from, quiet, rotated }
     }
 
     /// Whether an open file is the one asked for.
     fn fit(
         &self,
         wanted: &Wanted<'_>,
-        reader: &mut Reader,
+        buffer: &mut [u8],
         file: &L::File,
         facts: &FileFacts,
     ) -> std::io::Result<Fit> {
@@ -321,11 +393,12 @@ impl<L: Logs> Finder<'_, L> {
             return Ok(Fit::Short);
         }
         let Asked { tail, head, id, .. } = wanted.asked;
-        let ranges = [(tail, true), (head, false)];
-        for (sample, at_end) in ranges {
-            let Some(sample) = sample else { continue };
-            let begin = if at_end { offset.saturating_sub(sample.len) } else { 0 };
-            if !self.has(reader, file, begin, sample)? {
+        let tail = tail.map(|sample| (offset.saturating_sub(sample.len), sample));
+        let mut samples: Vec<(Offset, Sample)> =
+            tail.into_iter().chain(head.map(|sample| (0, sample))).collect();
+        samples.sort_by_key(|(_, sample)| sample.len);
+        for (begin, sample) in samples {
+            if !self.has(buffer, file, begin, &sample)? {
                 return Ok(Fit::Differs);
             }
         }
@@ -346,41 +419,39 @@ impl<L: Logs> Finder<'_, L> {
     /// them: a copy that was begun in protocol 1 has the masked ones.
     fn has(
         &self,
-        reader: &mut Reader,
+        buffer: &mut [u8],
         file: &L::File,
         begin: Offset,
         sample: &Sample,
     ) -> std::io::Result<bool> {
-        let Some(exact) = self.digest(reader, file, begin, sample.len, false)? else {
+        let Some(exact) = self.digest(buffer, file, begin, sample.len, false)? else {
             return Ok(false);
         };
         if exact.digest == sample.digest || !exact.masks {
             return Ok(exact.digest == sample.digest);
         }
-        let masked = self.digest(reader, file, begin, sample.len, true)?;
+        let masked = self.digest(buffer, file, begin, sample.len, true)?;
         Ok(masked.is_some_and(|masked| masked.digest == sample.digest))
     }
 
-    /// The digest of `len` bytes from `begin` on; `None` if there are fewer, or too much was read.
+    /// The digest of `len` bytes from `begin` on; `None` if there are fewer.
     fn digest(
         &self,
-        reader: &mut Reader,
+        buffer: &mut [u8],
         file: &L::File,
         begin: Offset,
         len: Offset,
         masked: bool,
     ) -> std::io::Result<Option<Read>> {
-        let Some(left) = reader.left.checked_sub(len) else { return Ok(None) };
-        reader.left = left;
         let (mut digester, mut masks) = (Digester::new(), false);
         let (mut at, end) = (begin, begin.saturating_add(len));
         while at < end {
             let room = usize::try_from(end - at).map_or(PIECE_BYTES, |room| room.min(PIECE_BYTES));
-            let count = self.logs.read_at(file, &mut reader.buffer[..room], at)?;
+            let count = self.logs.read_at(file, &mut buffer[..room], at)?;
             if count == 0 {
                 return Ok(None);
             }
-            let bytes = &mut reader.buffer[..count];
+            let bytes = &mut buffer[..count];
             masks |= memchr::memchr(ALIVE, bytes).is_some();
             if masked {
                 mask(bytes);
