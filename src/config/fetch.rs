@@ -19,6 +19,7 @@ use super::fault::Faults;
 use super::host::Host;
 use super::path::{check_length, check_names_file};
 use super::words::{Word, emit_word, show, split_lines};
+use crate::pos::Start;
 
 /// How many sources a configuration may have: what one fetcher was built to follow.
 pub const SOURCES_MAX: usize = 100_000;
@@ -57,6 +58,8 @@ pub struct SourceConfig {
     pub pointer: PathBuf,
     /// Which protocol is asked for.
     pub protocol: Protocol,
+    /// Where it begins if nothing of it was fetched yet; a word of protocol 2.
+    pub start: Start,
 }
 
 /// Which protocol a source is asked for in.
@@ -79,7 +82,8 @@ type SourceOption = (
 );
 
 /// All options there are.
-const OPTIONS: &[SourceOption] = &[("protocol", read_protocol, emit_protocol)];
+const OPTIONS: &[SourceOption] =
+    &[("protocol", read_protocol, emit_protocol), ("start", read_start, emit_start)];
 
 fn read_protocol(source: &mut SourceConfig, value: &[u8]) -> Result<(), String> {
     source.protocol = match value {
@@ -92,6 +96,16 @@ fn read_protocol(source: &mut SourceConfig, value: &[u8]) -> Result<(), String> 
 
 fn emit_protocol(source: &SourceConfig) -> Option<Vec<u8>> {
     (source.protocol == Protocol::One).then(|| b"1".to_vec())
+}
+
+fn read_start(source: &mut SourceConfig, value: &[u8]) -> Result<(), String> {
+    let start = Start::parse(value);
+    source.start = start.ok_or_else(|| format!("{} is not begin, end or history", show(value)))?;
+    Ok(())
+}
+
+fn emit_start(source: &SourceConfig) -> Option<Vec<u8>> {
+    (source.start != Start::Begin).then(|| source.start.as_str().as_bytes().to_vec())
 }
 
 /// Reads a configuration; `file` is what its faults call it.
@@ -154,12 +168,28 @@ fn parse_source(
         local: local.unwrap_or_default(),
         pointer: pointer.unwrap_or_default(),
         protocol: Protocol::default(),
+        start: Start::default(),
     };
     let options = words.get(FIELDS.len()..).unwrap_or_default();
     for (before, word) in options.iter().enumerate() {
         faults.take(line, word, |_| read_option(&mut source, word, &options[..before]));
     }
+    if source.protocol == Protocol::One {
+        check_protocol_1(line, words, &source, faults);
+    }
     source
+}
+
+/// Notes what protocol 1 has no words for.
+fn check_protocol_1(line: usize, words: &[Word], source: &SourceConfig, faults: &mut Faults) {
+    if source.start != Start::Begin {
+        let start = words.iter().find(|word| split_option(word).0 == b"start");
+        let column = start.map_or(0, |word| word.column);
+        let word = source.start.as_str();
+        let text =
+            format!("cannot use option \"start\": protocol 1 has no word for {word}, only begin");
+        faults.note(line, column, text);
+    }
 }
 
 /// Reads one `key=value` into the source; `earlier` are those before it on the line.
@@ -221,10 +251,10 @@ fn parse_own(bytes: &[u8], purpose: Use) -> Result<PathBuf, String> {
 impl SourceConfig {
     /// All that makes a source what it is. Paths by their bytes: `Path` takes `a//b` for `a/b`, but
     /// a responder need not.
-    fn key(&self) -> (&Host, u16, [&OsStr; 3], Protocol) {
-        let SourceConfig { line: _, host, port, remote, local, pointer, protocol } = self;
+    fn key(&self) -> (&Host, u16, [&OsStr; 3], Protocol, Start) {
+        let SourceConfig { line: _, host, port, remote, local, pointer, protocol, start } = self;
         let paths = [remote.as_os_str(), local.as_os_str(), pointer.as_os_str()];
-        (host, *port, paths, *protocol)
+        (host, *port, paths, *protocol, *start)
     }
 }
 

@@ -60,7 +60,7 @@ impl<F: Fs> Entry<F> {
         let remote = config.remote.as_os_str().as_bytes().to_vec();
         let (copy, pointer) = (config.local.clone(), config.pointer.clone());
         Entry {
-            core: Source::new(remote, timing, seed),
+            core: Source::new(remote, timing, seed).starting(config.start),
             store: Store { fs, copy, pointer, boot },
             locks: None,
             copy: None,

@@ -33,7 +33,7 @@ use super::backoff::Backoff;
 use super::copy::{Place, Rest, Took, Trust};
 use super::store::Cut;
 use super::terms::{End, Job, Output, Timing, Wants};
-use crate::pos::{Generation, Offset};
+use crate::pos::{Generation, Offset, Start};
 use crate::proto::WireFault;
 use crate::status::event::{Event, Fault};
 
@@ -66,6 +66,7 @@ enum State {
 #[derive(Debug)]
 pub struct Source {
     remote: Vec<u8>,
+    start: Start,
     timing: Timing,
     state: State,
     generation: Option<Generation>,
@@ -95,6 +96,7 @@ impl Source {
     pub fn new(remote: Vec<u8>, timing: Timing, seed: u64) -> Source {
         let mut source = Source {
             remote,
+            start: Start::Begin,
             timing,
             state: State::Storing { connected: false },
             generation: None,
@@ -114,6 +116,11 @@ impl Source {
         };
         source.start(Job::Recover);
         source
+    }
+
+    /// The same, beginning there if nothing of it was fetched yet.
+    pub fn starting(self, start: Start) -> Source {
+        Source { start, ..self }
     }
 
     /// What is to be done next; called until it gives none, after every input.

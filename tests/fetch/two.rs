@@ -183,3 +183,23 @@ fn a_responder_that_contradicts_itself_spoils_nothing() {
         assert_eq!(site.archives().len(), 0);
     }
 }
+
+#[test]
+fn a_first_answer_that_leaves_bytes_out_is_believed_only_by_who_asked_for_the_end() {
+    for (start, told) in [("", 1), ("start=history", 1), ("start=end", 0)] {
+        let responder = Scripted::new();
+        let site = Site::new();
+        site.configure(&[format!("{} {start}", site.line("127.0.0.1", responder.port(), "log"))]);
+        let running = site.start();
+        let mut asked = responder.asked();
+        assert_eq!(fields(&asked).start.as_str(), start.strip_prefix("start=").unwrap_or("begin"));
+        asked.send(
+            [answer(File::First, 1001, 9000), data(b"late"), emit_heartbeat(9004, 1)].concat(),
+        );
+        match told {
+            0 => site.wait_copy(b"late"),
+            _ => running.wait_said("from= is not the beginning that was asked for"),
+        }
+        assert_eq!((running.said("ERR"), site.copy("log").is_some()), (told, told == 0));
+    }
+}

@@ -6,7 +6,7 @@ use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::store::Cut;
 use crate::fetch::terms::{Job, Output};
-use crate::pos::{Generation, Offset, Position};
+use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File, Why};
 use crate::proto::asked::Asked;
@@ -31,10 +31,20 @@ impl Source {
         let asked = Asked {
             id: known.and_then(|known| known.id),
             seen_ns: known.and_then(|known| known.seen_ns),
+            start: self.wanted_start(),
             ..Asked::default()
         };
         let two = Some(Box::new(asked));
         self.outputs.push_back(Output::Ask(Request { path: self.remote.clone(), have, two }));
+    }
+
+    /// Where a first contact is to begin. A copy that was found without a pointer is compared with the
+    /// current file from its beginning: nothing else could show whose it is.
+    fn wanted_start(&self) -> Start {
+        match self.generation {
+            None if self.place.size == 0 => self.start,
+            _ => Start::Begin,
+        }
     }
 
     /// The first byte of the copy that is asked for (again).
@@ -68,6 +78,12 @@ impl Source {
     /// The status line has come, in protocol 2.
     pub fn handle_answer(&mut self, now: Instant, answer: &Answer) {
         let Answer { inode, file, id, from, mtime_ns, .. } = *answer;
+        // Else bytes would be missing without a word.
+        if file == File::First && from > 0 && self.wanted_start() != Start::End {
+            let fault = WireFault::Contradiction("from= is not the beginning that was asked for");
+            self.handle_wire_fault(now, &fault);
+            return;
+        }
         let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
         self.handle_reply(now, file, generation, from);
     }
@@ -90,10 +106,7 @@ impl Source {
                 self.reconnect(now);
             }
             (None, _) | (_, File::First) => {
-                self.place.at = 0;
-                if self.place.size == 0 {
-                    self.place.base = begin;
-                }
+                (self.place.base, self.place.at) = (begin, 0);
                 self.hold(Job::Begin(generation));
             }
             // It goes on after all, or another file has its number: nothing would be compared, and a
