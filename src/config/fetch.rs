@@ -8,6 +8,7 @@
 //!
 //! The five fields are those of fetchlogs 1.1, whose configurations are read unchanged.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -50,7 +51,8 @@ pub struct SourceConfig {
     pub host: Host,
     /// Its port; never 0.
     pub port: u16,
-    /// The file there, as it is asked for: absolute, without blanks and control bytes.
+    /// The file there, as it is asked for: absolute; without blanks and control bytes if it is asked
+    /// for in protocol 1.
     pub remote: PathBuf,
     /// The copy here; relative to wherever the fetcher keeps its copies.
     pub local: PathBuf,
@@ -182,6 +184,16 @@ fn parse_source(
 
 /// Notes what protocol 1 has no words for.
 fn check_protocol_1(line: usize, words: &[Word], source: &SourceConfig, faults: &mut Faults) {
+    if let Some(remote) = words.get(2)
+        && remote.bytes.iter().any(|b| *b == b' ' || b.is_ascii_control())
+    {
+        let cause = "protocol 1 has no way to send a name with blanks or control bytes";
+        faults.note(
+            line,
+            remote.column,
+            format!("cannot ask for {}: {cause}", show(&remote.bytes)),
+        );
+    }
     if source.start != Start::Begin {
         let start = words.iter().find(|word| split_option(word).0 == b"start");
         let column = start.map_or(0, |word| word.column);
@@ -231,9 +243,6 @@ fn parse_remote(bytes: &[u8]) -> Result<PathBuf, String> {
     }
     check_names_file(bytes).map_err(|cause| cannot(&cause))?;
     check_length(bytes).map_err(|cause| cannot(&cause))?;
-    if bytes.iter().any(|b| *b == b' ' || b.is_ascii_control()) {
-        return Err(cannot("protocol 1 has no way to send a name with blanks or control bytes"));
-    }
     Ok(PathBuf::from(OsString::from_vec(bytes.to_vec())))
 }
 
@@ -249,6 +258,16 @@ fn parse_own(bytes: &[u8], purpose: Use) -> Result<PathBuf, String> {
 }
 
 impl SourceConfig {
+    /// The remote path as one word for people: as it is where it is text without blanks and control
+    /// characters, else as a configuration would quote it.
+    pub fn remote_word(&self) -> Cow<'_, str> {
+        let odd = |c: char| c.is_control() || c.is_whitespace();
+        match self.remote.to_str() {
+            Some(text) if !text.contains(odd) => Cow::Borrowed(text),
+            _ => Cow::Owned(emit_word(self.remote.as_os_str().as_bytes())),
+        }
+    }
+
     /// All that makes a source what it is. Paths by their bytes: `Path` takes `a//b` for `a/b`, but
     /// a responder need not.
     fn key(&self) -> (&Host, u16, [&OsStr; 3], Protocol, Start) {

@@ -84,7 +84,7 @@ fn health<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<String, Heal
         health.failing += 1;
         health.first.get_or_insert_with(|| {
             let fault = entry.repeats.fault().map_or(NOT_YET.to_owned(), Fault::to_string);
-            format!("{}: {fault}", entry.config.remote.to_string_lossy())
+            format!("{}: {fault}", entry.config.remote_word())
         });
     }
     hosts

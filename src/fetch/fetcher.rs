@@ -440,7 +440,7 @@ impl Fetcher {
     }
 
     fn tell_of(&self, source: &SourceConfig, sentence: &str) {
-        let (host, path) = (source.host.to_string(), source.remote.to_string_lossy());
+        let (host, path) = (source.host.to_string(), source.remote_word());
         self.event_log.tell(event::line(clock::wall(), &host, &path, sentence));
     }
 }

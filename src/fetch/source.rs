@@ -370,7 +370,7 @@ impl Source {
         match (self.state, end) {
             (State::Asking { .. }, End::Closed) => {
                 self.refusals += 1;
-                self.give_up(now, Fault::InitRead("connection closed".to_owned()));
+                self.give_up(now, Fault::InitRead(self.unanswered().to_owned()));
             }
             (State::Asking { .. }, End::Broken(why)) => {
                 self.give_up(now, Fault::InitRead(why));

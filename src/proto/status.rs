@@ -37,7 +37,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// How a status line begins.
-    pub(super) const fn letter(self) -> char {
+    pub const fn letter(self) -> char {
         match self {
             Verdict::Found => 'O',
             Verdict::Lost => 'L',

@@ -203,3 +203,18 @@ fn a_first_answer_that_leaves_bytes_out_is_believed_only_by_who_asked_for_the_en
         assert_eq!((running.said("ERR"), site.copy("log").is_some()), (told, told == 0));
     }
 }
+
+#[test]
+fn an_answer_in_protocol_1_is_of_no_file_whose_name_protocol_1_cannot_carry() {
+    let responder = Scripted::new();
+    let site = Site::new();
+    let line = site.line("127.0.0.1", responder.port(), "log");
+    site.configure(&[line.replace("/var/log/log ", "\"/var/log/a log\" ")]);
+    let running = site.start();
+    let mut asked = responder.asked();
+    assert_eq!(asked.request, "/ 0 0");
+    assert_eq!(parse_request(&asked.line).unwrap().path, b"/var/log/a log");
+    asked.send("O 1001\nanother file");
+    running.wait_said("ERR init header is broken: bad status line \"O 1001\"");
+    assert_eq!(site.copy("log"), None);
+}

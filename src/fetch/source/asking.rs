@@ -11,7 +11,7 @@ use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File, Why};
 use crate::proto::asked::Asked;
 use crate::proto::refusal::Refusal;
-use crate::proto::request::Request;
+use crate::proto::request::{Request, is_plain};
 use crate::proto::status::{Status, Verdict};
 use crate::status::event::{Event, Fault};
 
@@ -57,9 +57,26 @@ impl Source {
         }
     }
 
+    /// What a close instead of an answer means.
+    pub(super) fn unanswered(&self) -> &'static str {
+        if is_plain(&self.remote) {
+            "connection closed"
+        } else {
+            "connection closed: a responder of protocol 1 can't be asked for a name with blanks or \
+             control bytes"
+        }
+    }
+
     /// The status line has come, in protocol 1.
     pub fn handle_status(&mut self, now: Instant, status: Status) {
         let State::Asking { anew, .. } = self.state else { return };
+        // Whatever follows, it is not of the file whose name protocol 1 did not see.
+        if !is_plain(&self.remote) {
+            let fault =
+                WireFault::BadStatus(format!("{} {}", status.verdict.letter(), status.inode));
+            self.handle_wire_fault(now, &fault);
+            return;
+        }
         let known = self.generation.map(|known| known.inode);
         let follows = match (known, status.verdict) {
             (None, _) => File::First,
