@@ -10,6 +10,7 @@
 //!                                                +-> Storing(Begin | Rotate) -> Following
 //! Following: the copy differs -> connection closed, Storing(Cut | Rotate) -> Waiting
 //! any store fault -> connection closed, Waiting, Storing(Recover)
+//! Following: fetched once, and all is here -> connection closed, Leaving
 //! ```
 //!
 //! Where we ask from. After a start: from what the pointer calls durable. Within a process's life:
@@ -25,6 +26,7 @@
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
 mod asking;
+mod once;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -36,6 +38,8 @@ use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset, Start};
 use crate::proto::WireFault;
 use crate::status::event::{Event, Fault};
+
+use once::Aim;
 
 /// Bytes before the end of the copy that are asked for once more and compared.
 pub const OVERLAP: Offset = 256;
@@ -60,6 +64,8 @@ enum State {
     Storing { connected: bool },
     /// The copy grows, since the status came.
     Following { since: Instant, until: Instant },
+    /// Nothing more is fetched; what came is made durable. `complete`: it is all there was.
+    Leaving { complete: bool },
 }
 
 /// One source.
@@ -67,6 +73,7 @@ enum State {
 pub struct Source {
     remote: Vec<u8>,
     start: Start,
+    aim: Aim,
     timing: Timing,
     state: State,
     generation: Option<Generation>,
@@ -97,6 +104,7 @@ impl Source {
         let mut source = Source {
             remote,
             start: Start::Begin,
+            aim: Aim::default(),
             timing,
             state: State::Storing { connected: false },
             generation: None,
@@ -135,7 +143,7 @@ impl Source {
             | State::Connecting { until }
             | State::Asking { until, .. }
             | State::Following { until, .. } => Some(until),
-            State::Storing { .. } => None,
+            State::Storing { .. } | State::Leaving { .. } => None,
         };
         let of_checkpoint = self.checkpoint_at.filter(|_| self.job.is_none());
         [of_state, of_checkpoint].into_iter().flatten().min()
@@ -146,9 +154,10 @@ impl Source {
         match self.state {
             State::Asking { .. } => Wants::Status,
             State::Following { .. } => Wants::Data,
-            State::Waiting { .. } | State::Connecting { .. } | State::Storing { .. } => {
-                Wants::Nothing
-            }
+            State::Waiting { .. }
+            | State::Connecting { .. }
+            | State::Storing { .. }
+            | State::Leaving { .. } => Wants::Nothing,
         }
     }
 
@@ -209,13 +218,14 @@ impl Source {
                 self.give_up(now, Fault::InitRead(timeout()))
             }
             State::Following { until, .. } if until <= now => {
-                self.give_up(now, Fault::Read(timeout()))
+                self.give_up(now, Fault::Read(self.silence()))
             }
             State::Waiting { .. }
             | State::Connecting { .. }
             | State::Asking { .. }
             | State::Following { .. }
-            | State::Storing { .. } => {}
+            | State::Storing { .. }
+            | State::Leaving { .. } => {}
         }
     }
 
@@ -256,6 +266,7 @@ impl Source {
             self.furthest = self.place.at;
             self.progressed = true;
         }
+        self.note_data();
         if moved > 0 {
             self.wait_for_checkpoint(now);
         }
@@ -275,7 +286,7 @@ impl Source {
             }
             Took::All => {}
         }
-        if alive && self.handle_end_reached() {
+        if alive && (self.handle_end_reached() || self.handle_once_at_end(now)) {
             return;
         }
         self.set(State::Following { since, until: now + self.timing.idle_timeout });
@@ -382,7 +393,7 @@ impl Source {
             (State::Connecting { .. }, _) => {
                 self.give_up(now, Fault::InitConnect("connection closed".to_owned()));
             }
-            (State::Waiting { .. } | State::Storing { .. }, _) => {}
+            (State::Waiting { .. } | State::Storing { .. } | State::Leaving { .. }, _) => {}
         }
     }
 
@@ -391,7 +402,7 @@ impl Source {
     fn handle_orderly_end(&mut self, now: Instant, since: Instant) {
         let lasted = now.saturating_duration_since(since) >= self.timing.reconnect;
         self.idle_ends = if self.progressed || lasted { 0 } else { self.idle_ends + 1 };
-        if self.idle_ends > 1 {
+        if self.idle_ends > 1 || (!self.progressed && self.ends_after_failure()) {
             self.give_up(now, Fault::Read("connection closed".to_owned()));
         } else {
             self.reconnect(now);
@@ -411,6 +422,10 @@ impl Source {
         self.in_step = false;
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
+        if self.ends_after_failure() {
+            self.leave(false);
+            return;
+        }
         let until = now + self.backoff.fail();
         self.set(State::Waiting { until, recover: false });
     }
@@ -474,6 +489,9 @@ impl Source {
         if self.reopen_wanted {
             self.handle_reopen();
         }
+        if let State::Leaving { complete } = self.state {
+            self.leave(complete);
+        }
     }
 
     /// The job that holds everything up is done, and the source stands there now.
@@ -486,6 +504,7 @@ impl Source {
         self.furthest = place.at;
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;
+            self.note_generation();
         }
         if connected {
             self.follow(now);
@@ -511,6 +530,10 @@ impl Source {
         self.in_step = false;
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
+        if self.ends_after_failure() {
+            self.leave(false);
+            return;
+        }
         let until = now + self.backoff.fail();
         self.set(State::Waiting { until, recover: true });
     }

@@ -77,6 +77,7 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
+        self.aim.current = true;
         let known = self.generation.map(|known| known.inode);
         let follows = match (known, status.verdict) {
             (None, _) => File::First,
@@ -101,6 +102,7 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
+        self.aim.current = answer.name.is_none();
         let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
         self.handle_reply(now, file, generation, from);
     }
