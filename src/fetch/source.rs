@@ -25,17 +25,17 @@
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
 mod asking;
+mod leaving;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::copy::{Place, Rest, Took, Trust};
-use super::store::Cut;
+use super::copy::{Place, Took};
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset};
 use crate::proto::WireFault;
-use crate::status::event::{Event, Fault};
+use crate::status::event::Fault;
 
 /// Bytes before the end of the copy that are asked for once more and compared.
 pub const OVERLAP: Offset = 256;
@@ -296,65 +296,6 @@ impl Source {
     fn wait_for_checkpoint(&mut self, now: Instant) {
         if self.checkpoint_at.is_none() {
             self.checkpoint_at = self.timing.sync.deadline(now);
-        }
-    }
-
-    /// The copy has other bytes than the source at `place.at`.
-    fn handle_difference(&mut self) {
-        let Some(known) = self.generation else { return };
-        self.outputs.push_back(Output::Close);
-        self.in_step = false;
-        if let Some(cut) = self.damaged_end() {
-            self.hold_apart(Job::Cut(cut));
-            return;
-        }
-        match self.place.trust {
-            // Not a copy of this generation.
-            Trust::Nothing => self.set_aside(known, None),
-            // Not the file that we were reading.
-            Trust::Durable { .. } | Trust::Whole => {
-                self.tell_lost(known);
-                self.set_aside(known, self.unverified_tail());
-            }
-        }
-    }
-
-    /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
-    /// there now, which would skip the generations between.
-    fn set_aside(&mut self, next: Generation, cut: Option<Cut>) {
-        self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next, cut });
-    }
-
-    /// The end of the copy that is not as the source has it, if that is for our own disk to answer
-    /// for: it was not known to be durable, and all before it agreed. Where there is nothing before
-    /// it and it did arrive, it is the source that has another file.
-    fn damaged_end(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
-        match trust {
-            Trust::Durable { rest } if at >= durable && (durable > 0 || rest != Rest::Arrived) => {
-                Some(Cut { at, keep: rest != Rest::Torn })
-            }
-            Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,
-        }
-    }
-
-    /// A heartbeat: the source ends where we are. Says whether that ended the connection.
-    fn handle_end_reached(&mut self) -> bool {
-        let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
-        if let Some(cut) = self.damaged_end() {
-            self.outputs.push_back(Output::Close);
-            self.hold_apart(Job::Cut(cut));
-            return true;
-        }
-        match self.place.trust {
-            Trust::Nothing => {
-                self.outputs.push_back(Output::Close);
-                self.set_aside(known, None);
-                true
-            }
-            // The source has less than it had. Its next bytes will differ from ours, or be ours.
-            Trust::Durable { .. } | Trust::Whole => false,
         }
     }
 
