@@ -10,7 +10,7 @@
 //!                                                +-> Storing(Begin | Rotate) -> Following
 //! Following: the copy differs -> connection closed, Storing(Cut | Rotate) -> Waiting
 //! any store fault -> connection closed, Waiting, Storing(Recover)
-//! Following: fetched once, and all is here -> connection closed, Leaving
+//! Following: fetched once, and all is here -> connection closed, Finishing
 //! ```
 //!
 //! Where we ask from. After a start: from what the pointer calls durable. Within a process's life:
@@ -26,18 +26,18 @@
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
 mod asking;
+mod leaving;
 mod once;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::copy::{Place, Rest, Took, Trust};
-use super::store::Cut;
+use super::copy::{Place, Took};
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset, Start};
 use crate::proto::WireFault;
-use crate::status::event::{Event, Fault};
+use crate::status::event::Fault;
 
 use once::Aim;
 
@@ -65,7 +65,7 @@ enum State {
     /// The copy grows, since the status came.
     Following { since: Instant, until: Instant },
     /// Nothing more is fetched; what came is made durable. `complete`: it is all there was.
-    Leaving { complete: bool },
+    Finishing { complete: bool },
 }
 
 /// One source.
@@ -143,7 +143,7 @@ impl Source {
             | State::Connecting { until }
             | State::Asking { until, .. }
             | State::Following { until, .. } => Some(until),
-            State::Storing { .. } | State::Leaving { .. } => None,
+            State::Storing { .. } | State::Finishing { .. } => None,
         };
         let of_checkpoint = self.checkpoint_at.filter(|_| self.job.is_none());
         [of_state, of_checkpoint].into_iter().flatten().min()
@@ -157,7 +157,7 @@ impl Source {
             State::Waiting { .. }
             | State::Connecting { .. }
             | State::Storing { .. }
-            | State::Leaving { .. } => Wants::Nothing,
+            | State::Finishing { .. } => Wants::Nothing,
         }
     }
 
@@ -225,7 +225,7 @@ impl Source {
             | State::Asking { .. }
             | State::Following { .. }
             | State::Storing { .. }
-            | State::Leaving { .. } => {}
+            | State::Finishing { .. } => {}
         }
     }
 
@@ -317,65 +317,6 @@ impl Source {
         }
     }
 
-    /// The copy has other bytes than the source at `place.at`.
-    fn handle_difference(&mut self) {
-        let Some(known) = self.generation else { return };
-        self.outputs.push_back(Output::Close);
-        self.in_step = false;
-        if let Some(cut) = self.damaged_end() {
-            self.hold_apart(Job::Cut(cut));
-            return;
-        }
-        match self.place.trust {
-            // Not a copy of this generation.
-            Trust::Nothing => self.set_aside(known, None),
-            // Not the file that we were reading.
-            Trust::Durable { .. } | Trust::Whole => {
-                self.tell_lost(known);
-                self.set_aside(known, self.unverified_tail());
-            }
-        }
-    }
-
-    /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
-    /// there now, which would skip the generations between.
-    fn set_aside(&mut self, next: Generation, cut: Option<Cut>) {
-        self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next, cut });
-    }
-
-    /// The end of the copy that is not as the source has it, if that is for our own disk to answer
-    /// for: it was not known to be durable, and all before it agreed. Where there is nothing before
-    /// it and it did arrive, it is the source that has another file.
-    fn damaged_end(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
-        match trust {
-            Trust::Durable { rest } if at >= durable && (durable > 0 || rest != Rest::Arrived) => {
-                Some(Cut { at, keep: rest != Rest::Torn })
-            }
-            Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,
-        }
-    }
-
-    /// A heartbeat: the source ends where we are. Says whether that ended the connection.
-    fn handle_end_reached(&mut self) -> bool {
-        let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
-        if let Some(cut) = self.damaged_end() {
-            self.outputs.push_back(Output::Close);
-            self.hold_apart(Job::Cut(cut));
-            return true;
-        }
-        match self.place.trust {
-            Trust::Nothing => {
-                self.outputs.push_back(Output::Close);
-                self.set_aside(known, None);
-                true
-            }
-            // The source has less than it had. Its next bytes will differ from ours, or be ours.
-            Trust::Durable { .. } | Trust::Whole => false,
-        }
-    }
-
     /// The connection has ended.
     pub fn handle_end(&mut self, now: Instant, end: End) {
         match (self.state, end) {
@@ -393,7 +334,7 @@ impl Source {
             (State::Connecting { .. }, _) => {
                 self.give_up(now, Fault::InitConnect("connection closed".to_owned()));
             }
-            (State::Waiting { .. } | State::Storing { .. } | State::Leaving { .. }, _) => {}
+            (State::Waiting { .. } | State::Storing { .. } | State::Finishing { .. }, _) => {}
         }
     }
 
@@ -423,7 +364,7 @@ impl Source {
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
         if self.ends_after_failure() {
-            self.leave(false);
+            self.finish(false);
             return;
         }
         let until = now + self.backoff.fail();
@@ -489,8 +430,8 @@ impl Source {
         if self.reopen_wanted {
             self.handle_reopen();
         }
-        if let State::Leaving { complete } = self.state {
-            self.leave(complete);
+        if let State::Finishing { complete } = self.state {
+            self.finish(complete);
         }
     }
 
@@ -531,7 +472,7 @@ impl Source {
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
         if self.ends_after_failure() {
-            self.leave(false);
+            self.finish(false);
             return;
         }
         let until = now + self.backoff.fail();

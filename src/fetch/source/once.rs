@@ -65,7 +65,7 @@ impl Source {
         // A rotated file has to end, and is not waited for any longer by saying that it did not.
         if self.aim.current {
             self.outputs.push_back(Output::Close);
-            self.leave(true);
+            self.finish(true);
         }
         true
     }
@@ -89,8 +89,8 @@ impl Source {
     }
 
     /// Nothing more is fetched. What is here is made durable before that is told.
-    pub(super) fn leave(&mut self, complete: bool) {
-        self.set(State::Leaving { complete });
+    pub(super) fn finish(&mut self, complete: bool) {
+        self.set(State::Finishing { complete });
         self.checkpoint_at = None;
         if self.busy() {
             return;
