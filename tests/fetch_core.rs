@@ -265,6 +265,19 @@ fn every_wait_has_its_limit() {
     timeout(&life.pass(Duration::from_millis(1)), Fault::Read("timeout".to_owned()));
 }
 
+#[test]
+fn a_responder_that_works_is_waited_for() {
+    let mut life = Life::at(None, Place::default());
+    life.ask();
+    for _ in 0..10 {
+        assert_eq!(life.pass(TIMING.reply_timeout - Duration::from_millis(1)), []);
+        life.source.handle_working(life.now);
+        assert_eq!(life.outputs(), []);
+    }
+    assert_eq!(life.source.wants(), Wants::Status);
+    assert_eq!(life.status("O 7"), [Output::Do(Job::Begin(generation(7)))]);
+}
+
 /// What a responder did that is away behind a forwarder: the connection is accepted and closed.
 #[test]
 fn a_responder_that_was_away_for_long_finds_its_generation_going_on() {

@@ -30,6 +30,8 @@ const PURE: &[&str] = &[
     "serve/files.rs",
     "serve/order.rs",
     "serve/session.rs",
+    "serve/session/finding.rs",
+    "serve/session/mouth.rs",
     "serve/session/wording.rs",
     "serve/tail.rs",
     "status/event.rs",

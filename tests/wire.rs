@@ -11,7 +11,7 @@ use fetchlogs::proto::line::LineBuf;
 use fetchlogs::proto::list::{LISTING_BYTES_MAX, Listing, emit_listing, parse_listing};
 use fetchlogs::proto::refusal::{Code, emit_refusal};
 use fetchlogs::proto::request::{Request, emit_request};
-use fetchlogs::proto::status::{Reply, Status, Verdict, emit_status};
+use fetchlogs::proto::status::{Reply, Status, Verdict, WORKING, emit_status};
 use fetchlogs::proto::{REQUEST_BYTES_MAX, WireFault, answer, fetch, serve};
 
 /// One example: what the fetcher sends and what the responder sends.
@@ -170,6 +170,8 @@ fn a_line_without_an_end_is_refused_at_its_limit() {
 struct Meaning {
     title: &'static str,
     ask: Option<Ask>,
+    /// How often the responder says that it works.
+    working: usize,
     /// The status line: its letter and `file=`, `from=`, `size=`.
     answer: Option<(Verdict, File, Offset, Offset)>,
     content: &'static [u8],
@@ -208,6 +210,7 @@ fn meanings_of_two() -> Vec<Meaning> {
             content: b"Nov 20 13:22:49 web1 app: started\n\x07\n\xff",
             events: vec![(34, heartbeat(34, SEEN)), (37, heartbeat(37, CHANGED))],
             durable: Some(37),
+            ..Meaning::default()
         },
         Meaning {
             title: "Going on, compared",
@@ -226,6 +229,7 @@ fn meanings_of_two() -> Vec<Meaning> {
             content: LISTENING,
             events: close(70, Reason::Rotated),
             durable: Some(70),
+            ..Meaning::default()
         },
         Meaning {
             title: "The next generation, in protocol 2",
@@ -238,6 +242,15 @@ fn meanings_of_two() -> Vec<Meaning> {
         Meaning {
             title: "In another file",
             ask: follow(messages, Some(34), Asked { tail: Sample::of(STARTED), ..known }),
+            answer: Some((Verdict::Found, File::Same, 34, 70)),
+            content: LISTENING,
+            events: close(70, Reason::Rotated),
+            ..Meaning::default()
+        },
+        Meaning {
+            title: "A search that takes a while",
+            ask: follow(messages, Some(34), Asked { tail: Sample::of(STARTED), ..known }),
+            working: 2,
             answer: Some((Verdict::Found, File::Same, 34, 70)),
             content: LISTENING,
             events: close(70, Reason::Rotated),
@@ -333,20 +346,24 @@ fn every_protocol_2_example_is_heard_by_the_fetcher_however_it_is_split() {
             continue;
         }
         let stream = &example.responder[..];
+        let words = WORKING.repeat(meaning.working);
+        let status = stream.strip_prefix(&words[..]).unwrap();
         let cuts = (0..=stream.len()).map(|cut| vec![&stream[..cut], &stream[cut..]]);
         for pieces in cuts.chain([stream.chunks(1).collect()]) {
-            let (reply, content, events) = hear_two(&ask, &pieces);
+            let (working, reply, content, events) = hear_two(&ask, &pieces);
+            assert_eq!(working, meaning.working, "{}", meaning.title);
             match reply {
                 Reply::Two(answer) => {
                     let said = (answer.verdict(), answer.file, answer.from, answer.size);
                     assert_eq!(Some(said), meaning.answer, "{}", meaning.title);
-                    assert!(stream.starts_with(&answer::emit_answer(&answer)));
+                    assert!(status.starts_with(&answer::emit_answer(&answer)));
                 }
                 Reply::One(status) => assert_eq!(emit_status(status), stream),
                 Reply::Refused(refusal) => {
                     assert_eq!(refusal.code, Code::NotServed);
                     assert_eq!(emit_refusal(&refusal), stream);
                 }
+                Reply::Working => panic!("{}: no status line", meaning.title),
             }
             assert_eq!(content, meaning.content, "{}", meaning.title);
             assert_eq!(events, meaning.events, "{}", meaning.title);
@@ -354,15 +371,19 @@ fn every_protocol_2_example_is_heard_by_the_fetcher_however_it_is_split() {
     }
 }
 
-/// Plays a connection as a fetcher's shell does: the status line, and then frames.
-fn hear_two(ask: &Ask, pieces: &[&[u8]]) -> (Reply, Vec<u8>, Vec<(Offset, Event)>) {
+/// Plays a connection as a fetcher's shell does: how often the responder says that it works, the status
+/// line, and then frames.
+fn hear_two(ask: &Ask, pieces: &[&[u8]]) -> (usize, Reply, Vec<u8>, Vec<(Offset, Event)>) {
     let mut ear = fetch::Ear::after(ask);
-    let (mut reply, mut frames) = (None, None);
+    let (mut working, mut reply, mut frames) = (0, None, None);
     let (mut content, mut events) = (Vec::new(), Vec::new());
     for piece in pieces {
         let mut at = 0;
-        if reply.is_none() {
-            (at, reply) = ear.handle_peeked(piece).unwrap();
+        while reply.is_none() && at < piece.len() {
+            let (used, heard) = ear.handle_peeked(&piece[at..]).unwrap();
+            at += used;
+            working += usize::from(heard == Some(Reply::Working));
+            reply = heard.filter(|heard| *heard != Reply::Working);
             frames = match (&reply, ask) {
                 (Some(Reply::Two(answer)), Ask::Digest(extent)) => {
                     Some(Frames::proving(answer.from, extent.to.offset))
@@ -380,7 +401,7 @@ fn hear_two(ask: &Ask, pieces: &[&[u8]]) -> (Reply, Vec<u8>, Vec<(Offset, Event)
         }
         assert_eq!(at, piece.len());
     }
-    (reply.unwrap(), content, events)
+    (working, reply.unwrap(), content, events)
 }
 
 #[test]

@@ -29,6 +29,7 @@ use crate::evloop::slots::{Slot, Slots};
 use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Readiness};
+use crate::proto::STATUS_BYTES_MAX;
 use crate::proto::fetch::strip_alive;
 use crate::proto::frame::{Event, Frames};
 use crate::proto::status::Reply;
@@ -326,6 +327,11 @@ impl Fetcher {
                     Heard::Something(Reply::One(status)) => entry.core.handle_status(now, status),
                     Heard::Something(Reply::Two(answer)) => entry.core.handle_answer(now, &answer),
                     Heard::Something(Reply::Refused(why)) => entry.core.handle_refusal(now, &why),
+                    Heard::Something(Reply::Working) => {
+                        // Whoever says it without end does not hold up the others.
+                        budget = budget.saturating_sub(STATUS_BYTES_MAX);
+                        entry.core.handle_working(now);
+                    }
                     other => hear_no_more(entry, now, other),
                 },
                 Wants::Data => match conn.read_data(&mut self.buffer) {

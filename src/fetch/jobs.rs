@@ -10,11 +10,11 @@ use mio::Waker;
 use super::copy::Place;
 use super::store::{Locks, OpenCopy, Standing, Store, StoreFault};
 use super::terms::Job;
-use super::workers::Workers;
 use crate::evloop::slots::Slot;
 use crate::pos::{Generation, Offset};
 use crate::sys::clock;
 use crate::sys::fs::{DiskFs, Fs};
+use crate::sys::workers::Workers;
 
 /// Threads that sync and rename. More than one, so that a slow disk under one copy does not hold up
 /// the others; few, since most syncs end in the same journal.

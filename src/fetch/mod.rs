@@ -9,7 +9,7 @@
 //! * [`pointer`](mod@pointer) the pointer file; [`manifest`](mod@manifest) what became of what has ended
 //! * [`backoff`] how long to wait
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
-//! * [`conn`] a socket; [`jobs`], [`workers`] what waits for disks and name servers
+//! * [`conn`] a socket; [`jobs`] what waits for disks and name servers
 //! * [`board`] when status files are written
 //! * [`cli`], [`settings`] the command line and the configuration
 
@@ -27,4 +27,3 @@ pub mod settings;
 pub mod source;
 pub mod store;
 pub mod terms;
-pub mod workers;

@@ -49,7 +49,8 @@ impl Ear {
     }
 
     /// Takes bytes seen at the head of the stream. Says how many of them belong to the status line
-    /// and are to be consumed, and the status once it is complete. It fits what was asked.
+    /// and are to be consumed, and the status once it is complete. It fits what was asked. After
+    /// [`Reply::Working`] the next line is awaited.
     pub fn handle_peeked(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), WireFault> {
         let fed = self.line.feed(bytes)?;
         let reply = fed.line.map(|line| parse_fitting(self.question, &line)).transpose()?;
@@ -64,9 +65,10 @@ fn parse_fitting(question: Question, line: &[u8]) -> Result<Reply, WireFault> {
     }?;
     match (question, &reply) {
         (_, Reply::Refused(_)) | (Question::One | Question::Follow(_), Reply::One(_)) => {}
+        (Question::Follow(_) | Question::Digest(..), Reply::Working) => {}
         (Question::Follow(have), Reply::Two(answer)) => answer.check(have)?,
         (Question::Digest(from, to), Reply::Two(answer)) => answer.check_range(from, to)?,
-        (Question::One | Question::List, Reply::Two(_))
+        (Question::One | Question::List, Reply::Two(_) | Reply::Working)
         | (Question::Digest(..) | Question::List, Reply::One(_)) => {
             return Err(WireFault::BadStatus(printable(line)));
         }
@@ -126,6 +128,28 @@ mod tests {
         assert!(matches!(hear("/a 7 4", "E busy +2 x\n"), Err(WireFault::BadStatus(_))));
         assert!(matches!(hear("DIGEST /a 7 9 +2 from=4", &line), Ok(Reply::Two(_))));
         assert!(matches!(hear("DIGEST /a 7 9 +2", "O 7\n"), Err(WireFault::BadStatus(_))));
+    }
+
+    #[test]
+    fn who_asked_in_protocol_2_may_be_told_that_the_answer_takes_a_while() {
+        let stream = format!("W\nW\nO 7 +2 file=same {ANSWER}");
+        for cut in 0..stream.len() {
+            let mut ear = Ear::after(&parse_ask(b"/a 7 4 +2").unwrap());
+            let mut heard = Vec::new();
+            for mut piece in [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..]] {
+                while !piece.is_empty() {
+                    let (used, reply) = ear.handle_peeked(piece).unwrap();
+                    heard.extend(reply);
+                    piece = &piece[used..];
+                }
+            }
+            assert_eq!(heard[..2], [Reply::Working, Reply::Working], "cut at {cut}");
+            assert!(matches!(heard[2..], [Reply::Two(_)]), "cut at {cut}");
+        }
+        assert_eq!(hear("DIGEST /a 7 9 +2", "W\n"), Ok(Reply::Working));
+        for ask in ["/a 7 4", "/a 0 0", "LIST /a +2"] {
+            assert!(matches!(hear(ask, "W\n"), Err(WireFault::BadStatus(_))), "{ask}");
+        }
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! The status line: `O inode` or `L inode`, and which protocol a status line is of.
+//!
+//! Before a status line of protocol 2 there may be lines `W`: the responder works, the answer takes a
+//! while.
 
 use super::answer::{Answer, parse_answer};
 use super::refusal::{Refusal, parse_refusal};
 use super::{TWO, WireFault, printable};
 use crate::pos::Inode;
 
-/// A status line of either protocol.
+/// The line that says that the answer takes a while, newline included.
+pub const WORKING: &[u8] = b"W\n";
+
+/// A status line of either protocol, or what may come before it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// Of protocol 1: bytes follow as they are, and heartbeats among them.
@@ -14,6 +20,8 @@ pub enum Reply {
     Two(Box<Answer>),
     /// Of protocol 2: nothing is served, nothing follows.
     Refused(Refusal),
+    /// Of protocol 2: the status line is still to come.
+    Working,
 }
 
 /// The responder's answer to a request of protocol 1.
@@ -56,6 +64,9 @@ pub(super) fn split_status(line: &[u8]) -> Option<(Verdict, &[u8])> {
 
 /// Reads a status line (without its newline) of either protocol: the third word tells which.
 pub fn parse_reply(line: &[u8]) -> Result<Reply, WireFault> {
+    if line == b"W" {
+        return Ok(Reply::Working);
+    }
     let mut words = line.split(|&byte| byte == b' ');
     match (words.next(), words.nth(1)) {
         (Some(b"E"), Some(TWO)) => parse_refusal(line).map(Reply::Refused),
@@ -110,10 +121,13 @@ mod tests {
     fn the_third_word_tells_the_protocol() {
         let status = Status { verdict: Verdict::Found, inode: Inode::new(7) };
         assert_eq!(parse_reply(b"O 7"), Ok(Reply::One(status)));
+        assert_eq!(parse_reply(b"W"), Ok(Reply::Working));
         assert!(matches!(parse_reply(b"E busy +2 later"), Ok(Reply::Refused(_))));
         let answer = parse_reply(b"O 7 +2 file=first id=x boot=y from=0 size=0 mtime=0");
         assert!(matches!(answer, Ok(Reply::Two(_))));
-        for line in ["O 7 +3", "O 7 2", "O 7 ", "E busy", "", "+2", "O +2", "X 7 +2"] {
+        for line in
+            ["W ", "W +2", "w", "O 7 +3", "O 7 2", "O 7 ", "E busy", "", "+2", "O +2", "X 7 +2"]
+        {
             let fault = parse_reply(line.as_bytes());
             assert!(matches!(fault, Err(WireFault::BadStatus(_))), "{line:?}: {fault:?}");
         }

@@ -3,23 +3,26 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::errands::{Done, Found, Search};
 use super::files::{FileNo, Files};
-use super::finder::{Finder, Unserved};
+use super::finder::Unserved;
+use super::jobs::{Errand, Jobs};
 use super::listeners::Refused;
-use super::session::{Answered, CloseReason, Input, Opening, Output, Session, Times};
+use super::session::{CloseReason, Input, Output, Session, Times};
 use super::tail::{Place, View};
 use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
+use crate::evloop::slots::Slot;
 use crate::pos::{FileFacts, Offset, Token, Writers};
 use crate::proto::printable;
 use crate::proto::refusal::{Code, Refusal};
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
-use crate::sys::clock;
 use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
 
@@ -41,11 +44,13 @@ const NOT_CONFIGURED: &str = "it is not in the configuration";
 #[derive(Debug)]
 pub struct Desk {
     /// The file system.
-    pub logs: DiskLogs,
+    pub logs: Arc<DiskLogs>,
     /// What is served.
-    pub files: Files,
+    pub files: Arc<Files>,
     /// How long things may take.
     pub times: Times,
+    /// What is done beside the loop.
+    pub jobs: Jobs,
     /// Which run of this host it is.
     boot: Token,
     refused: Refused,
@@ -55,10 +60,16 @@ pub struct Desk {
 /// A connection.
 #[derive(Debug)]
 pub struct Conn {
+    slot: Slot,
     stream: TcpStream,
     peer: SocketAddr,
     session: Session,
+    /// The path it asked for.
+    asked: Vec<u8>,
     followed: Option<Followed>,
+    /// What is being done for it, and how that ended.
+    errand: Option<Errand>,
+    done: Option<Done>,
     readable: bool,
     writable: bool,
     /// Waits for its turn.
@@ -86,29 +97,42 @@ pub enum Turn {
 
 impl Desk {
     /// A desk with its buffer.
-    pub fn new(logs: DiskLogs, files: Files, times: Times) -> Desk {
-        let buffer = vec![0; BUFFER_BYTES];
-        Desk { logs, files, times, boot: boot_id(), refused: Refused::default(), buffer }
+    pub fn new(logs: DiskLogs, files: Files, times: Times, jobs: Jobs) -> Desk {
+        Desk {
+            logs: Arc::new(logs),
+            files: Arc::new(files),
+            times,
+            jobs,
+            boot: boot_id(),
+            refused: Refused::default(),
+            buffer: vec![0; BUFFER_BYTES],
+        }
     }
 
-    fn finder(&self) -> Finder<'_, DiskLogs> {
-        Finder {
-            logs: &self.logs,
-            files: &self.files,
-            linger: self.times.linger,
-            wall_ns: clock::wall_ns(),
-        }
+    fn search(&self, number: FileNo) -> Search {
+        let (logs, files) = (Arc::clone(&self.logs), Arc::clone(&self.files));
+        Search { logs, files, number, linger: self.times.linger, boot: self.boot }
     }
 }
 
 impl Conn {
     /// A connection that was just accepted.
-    pub fn new(stream: TcpStream, peer: SocketAddr, now: Instant, times: Times) -> Conn {
+    pub fn new(
+        slot: Slot,
+        stream: TcpStream,
+        peer: SocketAddr,
+        now: Instant,
+        times: Times,
+    ) -> Conn {
         Conn {
+            slot,
             stream,
             peer,
             session: Session::new(now, times),
+            asked: Vec::new(),
             followed: None,
+            errand: None,
+            done: None,
             readable: false,
             writable: false,
             queued: false,
@@ -124,6 +148,23 @@ impl Conn {
     /// The file it follows.
     pub fn followed(&self) -> Option<FileNo> {
         self.followed.as_ref().map(|followed| followed.number)
+    }
+
+    /// The path that it is served with, or that is looked for.
+    pub fn asked(&self) -> Option<&[u8]> {
+        let served = self.followed.is_some() || self.errand.is_some() || self.done.is_some();
+        served.then_some(&self.asked[..])
+    }
+
+    /// What is being done for it.
+    pub fn errand(&self) -> Option<&Errand> {
+        self.errand.as_ref()
+    }
+
+    /// What was being done for it has ended.
+    pub fn take(&mut self, done: Done) {
+        self.errand = None;
+        self.done = Some(done);
     }
 
     /// Bytes of the generation the fetcher has or was sent.
@@ -180,6 +221,12 @@ impl Conn {
                 return Turn::Close(reason);
             }
         }
+        if let Some(input) = self.handle_done(now, desk) {
+            let output = self.session.handle(now, input);
+            if let Turn::Close(reason) = self.carry_out(output, now, desk, &mut budget) {
+                return Turn::Close(reason);
+            }
+        }
         let input = if std::mem::take(&mut self.writable) { Input::Writable } else { Input::Woken };
         let output = self.session.handle(now, input);
         match self.carry_out(output, now, desk, &mut budget) {
@@ -210,11 +257,17 @@ impl Conn {
                 Output::Rest => return Turn::Rest,
                 Output::Close(reason) => return Turn::Close(reason),
                 Output::Send { .. } if *budget == 0 => return Turn::More,
-                Output::Find(request) => self.find(&request, now, desk),
+                Output::Find(request) => match self.find(request, now, desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
                 Output::Say => self.say(),
                 Output::Look => self.look(desk, None),
                 Output::AskWriters => self.ask_writers(desk),
-                Output::SeekSuccessor => self.seek_successor(desk),
+                Output::SeekSuccessor => match self.seek_successor(desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
                 Output::Send { from, most, masked } => {
                     let most = usize::try_from(most).unwrap_or(usize::MAX).min(*budget);
                     self.send(from, most, masked, now, desk, budget)
@@ -228,18 +281,60 @@ impl Conn {
         }
     }
 
-    fn find(&mut self, request: &Request, now: Instant, desk: &mut Desk) -> Input<'static> {
-        match open(request, desk) {
-            Ok((followed, opening)) => {
-                self.followed = Some(followed);
-                Input::Opened(opening)
+    /// Has somebody look for it; what is not in the configuration need not be looked for.
+    fn find(&mut self, request: Request, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+        self.asked.clone_from(&request.path);
+        let Some(number) = desk.files.look_up(&request.path) else {
+            let why = NOT_CONFIGURED.to_owned();
+            return Some(self.refuse(Unserved { code: Code::NotServed, why }, now, desk));
+        };
+        let search = desk.search(number);
+        self.errand = Some(desk.jobs.run(self.slot, move |stop| search.follow(&request, stop)));
+        None
+    }
+
+    /// What was done for it, if it may be told at any time.
+    fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+        match self.done.take()? {
+            Done::Found(found) => Some(self.handle_found(found, now, desk)),
+            Done::Failed if self.followed.is_none() => {
+                let why = "the search for it failed".to_owned();
+                Some(self.refuse(Unserved { code: Code::Busy, why }, now, desk))
             }
-            Err(Unserved { code, why }) => {
-                desk.refused.note(now, self.peer, &request.path, &why);
-                let text = format!("cannot serve {}: {why}", printable(&request.path));
-                Input::Refused(Refusal::new(code, &text))
+            // It will be asked for again.
+            Done::Failed => None,
+            done @ Done::Successor(_) => {
+                self.done = Some(done);
+                None
             }
         }
+    }
+
+    /// The configuration may have been read again meanwhile; who is no longer served was closed then.
+    fn handle_found(
+        &mut self,
+        found: Result<Found, Unserved>,
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Input<'static> {
+        match (found, desk.files.look_up(&self.asked)) {
+            (Ok(Found { file, opening }), Some(number)) => {
+                self.followed = Some(Followed { number, file });
+                Input::Opened(opening)
+            }
+            (Ok(_), None) => {
+                let why = NOT_CONFIGURED.to_owned();
+                self.refuse(Unserved { code: Code::NotServed, why }, now, desk)
+            }
+            (Err(unserved), _) => self.refuse(unserved, now, desk),
+        }
+    }
+
+    fn refuse(&self, unserved: Unserved, now: Instant, desk: &mut Desk) -> Input<'static> {
+        let Unserved { code, why } = unserved;
+        desk.refused.note(now, self.peer, &self.asked, &why);
+        let text = format!("cannot serve {}: {why}", printable(&self.asked));
+        Input::Refused(Refusal::new(code, &text))
     }
 
     fn look(&self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
@@ -261,15 +356,22 @@ impl Conn {
         self.look(desk, Some(writers))
     }
 
-    fn seek_successor(&self, desk: &Desk) -> Input<'static> {
-        let Some(Followed { number, file }) = &self.followed else { return Input::Unreadable };
-        match desk.logs.facts(file) {
-            Ok(facts) => {
-                let served = desk.files.get(*number);
-                Input::Successor(desk.finder().has_successor(served, &facts))
-            }
-            Err(_) => Input::Unreadable,
+    /// The answer is as old as the time it took to look. It is only asked for where all is sent and
+    /// nobody writes, and who is told that a generation has ended asks for what else there is of it.
+    fn seek_successor(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
+        if let Some(Done::Successor(there)) = self.done.take() {
+            return Some(Input::Successor(there));
         }
+        if self.errand.is_some() {
+            return None;
+        }
+        let Some(Followed { number, file }) = &self.followed else {
+            return Some(Input::Unreadable);
+        };
+        let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
+        let search = desk.search(*number);
+        self.errand = Some(desk.jobs.run(self.slot, move |stop| search.successor(&facts, stop)));
+        None
     }
 
     fn say(&mut self) -> Input<'static> {
@@ -323,27 +425,6 @@ impl Conn {
         }
         Input::Blocked
     }
-}
-
-/// Finds and opens what is asked for.
-fn open(request: &Request, desk: &Desk) -> Result<(Followed, Opening), Unserved> {
-    let number = desk
-        .files
-        .look_up(&request.path)
-        .ok_or_else(|| Unserved { code: Code::NotServed, why: NOT_CONFIGURED.to_owned() })?;
-    let (finder, served) = (desk.finder(), desk.files.get(number));
-    let (file, answer, from, facts, quiet) = match &request.two {
-        None => {
-            let found = finder.find(served, request.have)?;
-            (found.file, Answered::One(found.status), found.from, found.facts, found.quiet)
-        }
-        Some(asked) => {
-            let found = finder.compare(served, request.have, asked)?;
-            let answer = Answered::Two(Box::new(found.answer(desk.boot)));
-            (found.file, answer, found.from, found.facts, found.quiet)
-        }
-    };
-    Ok((Followed { number, file }, Opening { answer, from, size: facts.size, quiet }))
 }
 
 /// Writes what the socket takes; 0 when it takes nothing now.

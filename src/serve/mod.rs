@@ -5,12 +5,15 @@
 //!     |    \--- hints                 which files have changed
 //!     |
 //!    conn ----- session -- tail       what to do next, and when a generation has ended
-//!         \---- finder --- order      which file has the bytes asked for; `content` in protocol 2
-//!          \--- files                 what may be asked for at all
+//!     |   \---- files                 what may be asked for at all
+//!     |
+//!    jobs ----- errands               what is done beside the loop
+//!                  |
+//!               finder --- order      which file has the bytes asked for; `content` in protocol 2
 //! ```
 //!
 //! `session`, `tail`, `order`, `allow` and `files` decide, and touch nothing; `finder` sees files
-//! only through [`Logs`](crate::sys::logs::Logs); `conn` and `responder` carry out. What the
+//! only through [`Logs`](crate::sys::logs::Logs); `conn`, `jobs` and `responder` carry out. What the
 //! operator reads is in `sentences`.
 
 use std::io::{self, Write};
@@ -26,9 +29,11 @@ use crate::sys::text::read_whole;
 
 pub mod allow;
 mod conn;
+mod errands;
 mod files;
 pub mod finder;
 mod hints;
+mod jobs;
 mod listeners;
 pub mod order;
 mod responder;

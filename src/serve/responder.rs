@@ -21,6 +21,7 @@ use super::allow::Allow;
 use super::conn::{Conn, Desk, Turn};
 use super::files::Files;
 use super::hints::Hints;
+use super::jobs::{Jobs, Report};
 use super::listeners::{Listeners, Strangers};
 use super::sentences;
 use super::session::{CloseReason, Times};
@@ -78,7 +79,8 @@ impl Responder {
     pub fn bind(config: ServeConfig) -> io::Result<Responder> {
         signal::ignore_sigio()?;
         let evloop = EventLoop::new()?;
-        let stopper = Stopper::new(Arc::new(evloop.waker()?));
+        let waker = Arc::new(evloop.waker()?);
+        let jobs = Jobs::start(Arc::clone(&waker))?;
         let mut listeners = Listeners::default();
         listeners.set(&config.listen, &evloop)?;
         let times = times_of(&config);
@@ -89,7 +91,7 @@ impl Responder {
         }
         let responder = Responder {
             evloop,
-            stopper,
+            stopper: Stopper::new(waker),
             signals: None,
             signalled: false,
             listeners,
@@ -97,7 +99,7 @@ impl Responder {
             allow: Allow::new(config.allow),
             connections_max: config.max_connections,
             followers: files.iter().map(|_| BTreeSet::new()).collect(),
-            desk: Desk::new(DiskLogs::new()?, files, times),
+            desk: Desk::new(DiskLogs::new()?, files, times, jobs),
             conns: Slots::default(),
             queue: ReadyQueue::default(),
             deadlines: Deadlines::default(),
@@ -146,6 +148,12 @@ impl Responder {
         if self.hinted {
             self.read_hints()?;
         }
+        while let Some(Report { slot, done }) = self.desk.jobs.poll_report() {
+            if let Some(conn) = self.conns.get_mut(slot) {
+                conn.take(done);
+                self.queue.push(slot, &mut conn.queued);
+            }
+        }
         for _ in 0..self.queue.len() {
             if let Some(slot) = self.queue.pop() {
                 self.serve(slot, now);
@@ -172,6 +180,7 @@ impl Responder {
     fn note(&mut self, who: Who, readiness: Readiness) {
         match who {
             Who::Signals => self.signalled = true,
+            // What it wakes for is looked at in every turn.
             Who::Wake => {}
             Who::Watch => self.hinted = true,
             Who::Listener(number) => self.listeners.note(number),
@@ -226,6 +235,9 @@ impl Responder {
 
     fn close(&mut self, slot: Slot, reason: &CloseReason) {
         let Some(conn) = self.conns.remove(slot) else { return };
+        if let Some(errand) = conn.errand() {
+            self.desk.jobs.forget(errand);
+        }
         let number = conn.followed();
         if let Some(followers) = number.and_then(|number| self.followers.get_mut(number)) {
             followers.remove(&slot);
@@ -267,7 +279,7 @@ impl Responder {
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) -> io::Result<()> {
         net::prepare_accepted(&stream)?;
         let times = self.desk.times;
-        let slot = self.conns.insert_with(|_| Conn::new(stream, peer, now, times));
+        let slot = self.conns.insert_with(|slot| Conn::new(slot, stream, peer, now, times));
         let Some(conn) = self.conns.get_mut(slot) else { return Ok(()) };
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.evloop.register(conn.stream(), Who::Conn(slot), both) {

@@ -3,13 +3,13 @@
 //! The peer is a fetcher, or anything else that can connect. States:
 //!
 //! ```text
-//! Asking ----- the request is complete and a file was found -----> Following
-//!    |  |                                                           |  |
-//!    |  +-- nothing is served -> Parting <-- the generation ended --+  |
-//!    |                              |                                  |
-//!    |                     it knows, or has no time left               |
-//!    |                              v                                  |
-//!    +-- too slow, hung up ----> (closed) <- hung up, did not read, fault
+//! Asking -- the request is complete --> Finding -- a file was found --> Following
+//!    |  |                                    |                          |  |
+//!    |  +-- nothing is served --> Parting <--+-- the generation ended --+  |
+//!    |                              |                                      |
+//!    |                     it knows, or has no time left                   |
+//!    |                              v                                      |
+//!    +-- too slow, hung up ----> (closed) <--- hung up, did not read, fault
 //! ```
 //!
 //! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
@@ -42,12 +42,13 @@ use crate::proto::request::Request;
 use crate::proto::serve::Ear;
 use crate::proto::status::Status;
 
+use finding::Finding;
+use mouth::BLOCKED_MAX;
 use wording::Wording;
 
+mod finding;
+mod mouth;
 mod wording;
-
-/// A fetcher that takes nothing for so long is given up, as fetchlogs 1.1 does.
-const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
 /// How long things may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +71,7 @@ pub struct Session {
 #[derive(Debug)]
 enum State {
     Asking { ear: Ear, deadline: Instant },
+    Finding(Finding),
     Following(Following),
     Parting(Parting),
 }
@@ -220,6 +222,7 @@ impl Session {
     pub fn words(&self) -> &[u8] {
         match &self.state {
             State::Asking { .. } => &[],
+            State::Finding(finding) => finding.mouth.words(),
             State::Following(following) => &following.words,
             State::Parting(parting) => &parting.words,
         }
@@ -228,7 +231,7 @@ impl Session {
     /// Bytes of the generation the fetcher has or was sent.
     pub fn sent(&self) -> Option<Offset> {
         match &self.state {
-            State::Asking { .. } => None,
+            State::Asking { .. } | State::Finding(_) => None,
             State::Following(following) => Some(following.tail.sent()),
             State::Parting(parting) => parting.sent,
         }
@@ -245,6 +248,7 @@ impl Session {
     pub fn deadline(&self) -> Instant {
         match &self.state {
             State::Asking { deadline, .. } => *deadline,
+            State::Finding(finding) => finding.deadline(),
             State::Following(following) => following.deadline(self.times),
             State::Parting(parting) => parting.deadline,
         }
@@ -255,23 +259,29 @@ impl Session {
         let next = match &mut self.state {
             State::Asking { ear, deadline } => match input {
                 Input::Heard(bytes) => hear_request(ear, bytes),
+                Input::HungUp => Next::Do(close(CloseReason::HungUp)),
+                Input::Woken if *deadline <= now => Next::Do(close(CloseReason::RequestTimeout)),
+                _ => Next::Do(Output::Rest),
+            },
+            State::Finding(finding) => match input {
                 Input::Opened(opening) => {
-                    let ear = std::mem::take(ear);
-                    let following = Following::new(now, ear, opening);
+                    let (ear, said) = finding.take();
+                    let following = Following::new(now, ear, said, opening);
                     let lied = following.check_durable().err();
                     self.state = State::Following(following);
                     Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
                 }
-                Input::Refused(refusal) => refuse(ear, refusal, CloseReason::Refused),
-                Input::HungUp => Next::Do(close(CloseReason::HungUp)),
-                Input::Woken if *deadline <= now => Next::Do(close(CloseReason::RequestTimeout)),
-                _ => Next::Do(Output::Rest),
+                input => finding.handle(now, input),
             },
             State::Following(following) => following.handle(now, input, self.times),
             State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
         };
         match next {
             Next::Do(output) => output,
+            Next::Find(ear, request) => {
+                self.state = State::Finding(Finding::new(now, ear));
+                Output::Find(request)
+            }
             Next::Part(words, reason) => {
                 let (sent, deadline) = (self.sent(), now + BLOCKED_MAX);
                 self.state = State::Parting(Parting { words, reason, sent, shut: false, deadline });
@@ -284,6 +294,8 @@ impl Session {
 /// How it goes on.
 enum Next {
     Do(Output),
+    /// With a search.
+    Find(Ear, Request),
     /// With last words.
     Part(Vec<u8>, CloseReason),
 }
@@ -298,29 +310,38 @@ fn hear_request(ear: &mut Ear, bytes: &[u8]) -> Next {
         Refusal::new(code, &format!("{what} is not answered yet"))
     };
     match ear.handle_bytes(bytes) {
-        Ok(Some(Ask::Follow(request))) => Next::Do(Output::Find(request)),
-        Ok(Some(Ask::List { .. })) => refuse(ear, unknown("LIST"), CloseReason::Refused),
-        Ok(Some(Ask::Digest(_))) => refuse(ear, unknown("DIGEST"), CloseReason::Refused),
-        Ok(None) => Next::Do(Output::Rest),
-        Err(fault) => {
-            let refusal = Refusal::new(Code::BadRequest, &fault.to_string());
-            refuse(ear, refusal, CloseReason::Fault(fault))
+        Ok(Some(Ask::Follow(request))) => Next::Find(std::mem::take(ear), request),
+        Ok(Some(Ask::List { .. })) => {
+            refuse(ear, Vec::new(), &unknown("LIST"), CloseReason::Refused)
         }
+        Ok(Some(Ask::Digest(_))) => {
+            refuse(ear, Vec::new(), &unknown("DIGEST"), CloseReason::Refused)
+        }
+        Ok(None) => Next::Do(Output::Rest),
+        Err(fault) => bad_request(ear, Vec::new(), fault),
     }
 }
 
-/// Who does not understand a refusal gets none.
-fn refuse(ear: &Ear, refusal: Refusal, reason: CloseReason) -> Next {
+/// What came is no request, or no more one.
+fn bad_request(ear: &Ear, said: Vec<u8>, fault: WireFault) -> Next {
+    let refusal = Refusal::new(Code::BadRequest, &fault.to_string());
+    refuse(ear, said, &refusal, CloseReason::Fault(fault))
+}
+
+/// Who does not understand a refusal gets none. `said` is what is left of what was said before.
+fn refuse(ear: &Ear, mut said: Vec<u8>, refusal: &Refusal, reason: CloseReason) -> Next {
     if ear.speaks_two() {
-        Next::Part(emit_refusal(&refusal), reason)
+        said.extend(emit_refusal(refusal));
+        Next::Part(said, reason)
     } else {
         Next::Do(close(reason))
     }
 }
 
 impl Following {
-    fn new(now: Instant, ear: Ear, opening: Opening) -> Following {
-        let (wording, words) = Wording::begin(&opening.answer);
+    fn new(now: Instant, ear: Ear, said: Vec<u8>, opening: Opening) -> Following {
+        let (wording, status) = Wording::begin(&opening.answer);
+        let words = [said, status].concat();
         Following {
             tail: Tail::new(now, opening.from, opening.size, opening.quiet),
             ear,

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::linux::{beneath, identity, lease};
 use crate::pos::{FileFacts, Writers};
@@ -105,6 +106,59 @@ impl Logs for DiskLogs {
     }
 }
 
+/// The same files for work that may be called off: once `stop` is set no file is opened or read.
+#[derive(Debug)]
+pub struct Stoppable<'a, L> {
+    /// The files.
+    pub logs: &'a L,
+    /// Nobody waits for the work any more.
+    pub stop: &'a AtomicBool,
+}
+
+impl<L> Stoppable<'_, L> {
+    fn check(&self) -> io::Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("nobody waits for it any more")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<L: Logs> Logs for Stoppable<'_, L> {
+    type File = L::File;
+
+    fn open(&self, path: &Path) -> io::Result<L::File> {
+        self.check()?;
+        self.logs.open(path)
+    }
+
+    fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>> {
+        self.check()?;
+        self.logs.names(dir, names_max)
+    }
+
+    fn facts(&self, file: &L::File) -> io::Result<FileFacts> {
+        self.logs.facts(file)
+    }
+
+    fn generation(&self, file: &L::File) -> Option<u32> {
+        self.logs.generation(file)
+    }
+
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        self.logs.facts_at(path)
+    }
+
+    fn read_at(&self, file: &L::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.check()?;
+        self.logs.read_at(file, buf, offset)
+    }
+
+    fn writers(&self, file: &L::File) -> Writers {
+        self.logs.writers(file)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +172,20 @@ mod tests {
         let logs = DiskLogs::new().unwrap();
         assert_eq!(logs.names(dir.path(), 3).unwrap().len(), 3);
         assert!(logs.names(dir.path(), 2).is_err());
+    }
+
+    #[test]
+    fn work_that_was_called_off_reads_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("a");
+        std::fs::write(&path, "abc").unwrap();
+        let (logs, stop) = (DiskLogs::new().unwrap(), AtomicBool::new(false));
+        let stoppable = Stoppable { logs: &logs, stop: &stop };
+        let file = stoppable.open(&path).unwrap();
+        assert_eq!(stoppable.read_at(&file, &mut [0; 2], 0).unwrap(), 2);
+        stop.store(true, Ordering::Relaxed);
+        assert!(stoppable.read_at(&file, &mut [0; 2], 0).is_err());
+        assert!(stoppable.open(&path).is_err() && stoppable.names(dir.path(), 9).is_err());
     }
 
     #[test]

@@ -14,3 +14,4 @@ pub mod net;
 pub mod service;
 pub mod signal;
 pub mod text;
+pub mod workers;

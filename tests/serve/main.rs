@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ending;
+mod finding;
 mod limits;
 mod peers;
 mod program;

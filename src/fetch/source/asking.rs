@@ -150,6 +150,12 @@ impl Source {
         }
     }
 
+    /// The responder said that its answer takes a while: it is waited for anew.
+    pub fn handle_working(&mut self, now: Instant) {
+        let State::Asking { from, anew, .. } = self.state else { return };
+        self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
+    }
+
     /// The responder said in words why it will not serve us.
     pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
         let why = format!("refused: {} {}", refusal.code, refusal.text());

@@ -12,12 +12,12 @@ use crate::serve::order::{Rank, plain_name};
 use crate::sys::logs::Logs;
 
 /// Names looked at in one directory of rotated files: a directory with more is not one that a
-/// rotation made, and a request must not stall the loop. Then nothing is served that needs the list:
-/// with a part of it a generation would be skipped, or given up as lost.
+/// rotation made. Then nothing is served that needs the list: with a part of it a generation would be
+/// skipped, or given up as lost.
 const NAMES_MAX: usize = 100_000;
 
-/// Rotated files of one served file, each of which is looked at: one an hour for a year, and the
-/// loop stands still for a few hundredths of a second.
+/// Rotated files of one served file, each of which is looked at: one an hour for a year, and it takes
+/// a few hundredths of a second.
 const ROTATED_MAX: usize = 10_000;
 
 /// A file that may have the bytes asked for.

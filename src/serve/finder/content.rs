@@ -9,8 +9,9 @@
 //! 4. None: `L`, why, and the oldest candidate that was changed after the fetcher heard of its file;
 //!    else the current one.
 //!
-//! To compare is to read, and everybody waits meanwhile. So what one look may read is limited. Then
-//! files that were not compared are not the one asked for.
+//! To compare is to read, so this is done beside the loop. How much may be read is not limited: it goes
+//! through one small buffer, ends when the fetcher goes away, and to leave a file out would be to call
+//! it lost. The shorter sample is compared first, since it mostly tells a file apart.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::{Finder, Nothing, Unserved, cannot};
 use crate::pos::{FileFacts, Inode, Offset, Position, Start, Token};
 use crate::proto::ALIVE;
 use crate::proto::answer::{Answer, File, Why};
-use crate::proto::asked::{Asked, SAMPLE_BYTES_MAX, Sample};
+use crate::proto::asked::{Asked, Sample};
 use crate::proto::digest::{Digest, Digester};
 use crate::proto::serve::mask;
 use crate::proto::status::Verdict;
@@ -28,10 +29,6 @@ use crate::sys::logs::Logs;
 
 /// Bytes read at once to be compared.
 const PIECE_BYTES: usize = 64 << 10;
-
-/// Bytes read in one look: both digests of two files at their longest, or those of thousands of files
-/// where they are of a few KiB.
-const READ_MAX: Offset = 4 * SAMPLE_BYTES_MAX;
 
 /// A generation found for a protocol 2 request, and opened.
 #[derive(Debug)]
@@ -93,12 +90,6 @@ impl Wanted<'_> {
     }
 }
 
-/// What may still be read, and where to.
-struct Reader {
-    buffer: Vec<u8>,
-    left: Offset,
-}
-
 impl<L: Logs> Finder<'_, L> {
     /// The generation to serve to a fetcher of protocol 2 that has `have` and says what it `asked`.
     pub fn compare(
@@ -109,17 +100,14 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Match<L::File>, Unserved> {
         let Some(have) = have else { return self.begin(served, asked.start) };
         let wanted = Wanted { have, asked };
-        let mut reader = Reader { buffer: vec![0; PIECE_BYTES], left: READ_MAX };
+        let mut buffer = vec![0; PIECE_BYTES];
         if let Ok((file, facts)) = self.open(&served.path)
             && wanted.has_number(&facts)
-            && let Ok(Fit::Same) = self.fit(&wanted, &mut reader, &file, &facts)
+            && let Ok(Fit::Same) = self.fit(&wanted, &mut buffer, &file, &facts)
         {
             return Ok(self.found(file, facts, File::Same, have.offset, Duration::ZERO));
         }
-        self.look_again(|| {
-            reader.left = READ_MAX;
-            self.match_one(&self.candidates(served)?, &wanted, &mut reader)
-        })
+        self.look_again(|| self.match_one(&self.candidates(served)?, &wanted, &mut buffer))
     }
 
     /// What begins where nothing was fetched yet.
@@ -139,7 +127,7 @@ impl<L: Logs> Finder<'_, L> {
         &self,
         candidates: &[Candidate],
         wanted: &Wanted<'_>,
-        reader: &mut Reader,
+        buffer: &mut [u8],
     ) -> Result<Match<L::File>, Nothing> {
         let mut why = Why::Gone;
         let plain = || candidates.iter().enumerate().filter(|(_, one)| !one.compressed);
@@ -148,7 +136,7 @@ impl<L: Logs> Finder<'_, L> {
                 Err(Nothing::Closed(_)) => continue,
                 opened => opened?,
             };
-            match self.fit(wanted, reader, &file, &facts).map_err(|error| {
+            match self.fit(wanted, buffer, &file, &facts).map_err(|error| {
                 Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
             })? {
                 Fit::Same => return self.go_on(candidates, at, (file, facts), wanted),
@@ -167,7 +155,7 @@ impl<L: Logs> Finder<'_, L> {
                 // A file that cannot be read can't be told to be the one; the others may be.
                 if one.facts.size >= wanted.have.offset
                     && let Ok((file, facts)) = self.open_listed(one)
-                    && let Ok(Fit::Same) = self.fit(wanted, reader, &file, &facts)
+                    && let Ok(Fit::Same) = self.fit(wanted, buffer, &file, &facts)
                 {
                     return self.go_on(candidates, at, (file, facts), wanted);
                 }
@@ -247,7 +235,7 @@ impl<L: Logs> Finder<'_, L> {
     fn fit(
         &self,
         wanted: &Wanted<'_>,
-        reader: &mut Reader,
+        buffer: &mut [u8],
         file: &L::File,
         facts: &FileFacts,
     ) -> std::io::Result<Fit> {
@@ -256,11 +244,12 @@ impl<L: Logs> Finder<'_, L> {
             return Ok(Fit::Short);
         }
         let Asked { tail, head, id, .. } = wanted.asked;
-        let ranges = [(tail, true), (head, false)];
-        for (sample, at_end) in ranges {
-            let Some(sample) = sample else { continue };
-            let begin = if at_end { offset.saturating_sub(sample.len) } else { 0 };
-            if !self.has(reader, file, begin, sample)? {
+        let tail = tail.map(|sample| (offset.saturating_sub(sample.len), sample));
+        let mut samples: Vec<(Offset, Sample)> =
+            tail.into_iter().chain(head.map(|sample| (0, sample))).collect();
+        samples.sort_by_key(|(_, sample)| sample.len);
+        for (begin, sample) in samples {
+            if !self.has(buffer, file, begin, &sample)? {
                 return Ok(Fit::Differs);
             }
         }
@@ -281,41 +270,39 @@ impl<L: Logs> Finder<'_, L> {
     /// them: a copy that was begun in protocol 1 has the masked ones.
     fn has(
         &self,
-        reader: &mut Reader,
+        buffer: &mut [u8],
         file: &L::File,
         begin: Offset,
         sample: &Sample,
     ) -> std::io::Result<bool> {
-        let Some(exact) = self.digest(reader, file, begin, sample.len, false)? else {
+        let Some(exact) = self.digest(buffer, file, begin, sample.len, false)? else {
             return Ok(false);
         };
         if exact.digest == sample.digest || !exact.masks {
             return Ok(exact.digest == sample.digest);
         }
-        let masked = self.digest(reader, file, begin, sample.len, true)?;
+        let masked = self.digest(buffer, file, begin, sample.len, true)?;
         Ok(masked.is_some_and(|masked| masked.digest == sample.digest))
     }
 
-    /// The digest of `len` bytes from `begin` on; `None` if there are fewer, or too much was read.
+    /// The digest of `len` bytes from `begin` on; `None` if there are fewer.
     fn digest(
         &self,
-        reader: &mut Reader,
+        buffer: &mut [u8],
         file: &L::File,
         begin: Offset,
         len: Offset,
         masked: bool,
     ) -> std::io::Result<Option<Read>> {
-        let Some(left) = reader.left.checked_sub(len) else { return Ok(None) };
-        reader.left = left;
         let (mut digester, mut masks) = (Digester::new(), false);
         let (mut at, end) = (begin, begin.saturating_add(len));
         while at < end {
             let room = usize::try_from(end - at).map_or(PIECE_BYTES, |room| room.min(PIECE_BYTES));
-            let count = self.logs.read_at(file, &mut reader.buffer[..room], at)?;
+            let count = self.logs.read_at(file, &mut buffer[..room], at)?;
             if count == 0 {
                 return Ok(None);
             }
-            let bytes = &mut reader.buffer[..count];
+            let bytes = &mut buffer[..count];
             masks |= memchr::memchr(ALIVE, bytes).is_some();
             if masked {
                 mask(bytes);

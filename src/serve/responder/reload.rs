@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Responder, times_of};
@@ -80,13 +81,13 @@ impl Responder {
         }
         for slot in self.conns.slots() {
             let Some(conn) = self.conns.get_mut(slot) else { continue };
-            let gone = conn.followed().is_some_and(|number| !numbers.contains_key(&number));
+            let gone = conn.asked().is_some_and(|path| files.look_up(path).is_none());
             if gone || !self.allow.permits(conn.peer().ip()) {
                 self.close(slot, &CloseReason::Withdrawn);
             }
         }
         self.followers = files.iter().map(|_| BTreeSet::new()).collect();
-        self.desk.files = files;
+        self.desk.files = Arc::new(files);
         for slot in self.conns.slots() {
             let Some(conn) = self.conns.get_mut(slot) else { continue };
             conn.set_times(self.desk.times);

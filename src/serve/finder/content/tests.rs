@@ -220,15 +220,15 @@ fn of_two_files_with_the_content_the_older_changed_since_is_taken() {
 }
 
 #[test]
-fn what_one_look_may_read_is_limited() {
+fn a_search_that_was_called_off_finds_nothing() {
+    use crate::sys::logs::{DiskLogs, Stoppable};
+    use std::sync::atomic::AtomicBool;
     let bed = Bed::new();
     let log = bed.file("log", TEXT, 0);
-    let (finder, mut reader) = (bed.finder(), Reader { buffer: vec![0; PIECE_BYTES], left: 15 });
-    let (file, _) = finder.open(&bed.base.join("log")).unwrap();
-    let sample = sample(&TEXT[..8]).unwrap();
-    assert!(finder.has(&mut reader, &file, 0, &sample).unwrap());
-    assert!(!finder.has(&mut reader, &file, 0, &sample).unwrap());
-    let huge = Asked { tail: Some(Sample { len: SAMPLE_BYTES_MAX, ..sample }), ..Asked::default() };
-    let lost = bed.compare(Some((log, SAMPLE_BYTES_MAX)), huge);
-    assert_eq!(lost, Ok((File::Lost(Why::Short), log, 0)));
+    let (logs, stop) = (DiskLogs::new().unwrap(), AtomicBool::new(true));
+    let logs = Stoppable { logs: &logs, stop: &stop };
+    let finder = Finder { logs: &logs, files: &bed.files, linger: Duration::ZERO, wall_ns: 0 };
+    let have = Some(Position { inode: log, offset: 9 });
+    let found = finder.compare(bed.files.get(0), have, &has(9));
+    assert_eq!(found.unwrap_err().code, Code::Busy);
 }

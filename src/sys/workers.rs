@@ -1,6 +1,8 @@
-//! Threads for what may wait: the disk's syncs, and the lookup of names. Never for data.
+//! Threads for what may wait: the disk's syncs, the lookup of names, the reading of old files. Never
+//! for data that is written live.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,8 +43,23 @@ fn work(waiting: &Mutex<Receiver<Work>>) {
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
-            Ok(work) => work(),
+            // The panic was told on standard error; the thread is still good for the next work.
+            Ok(work) => drop(catch_unwind(AssertUnwindSafe(work))),
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_panics_leaves_the_thread_to_the_next() {
+        let workers = Workers::start("test", 1).unwrap();
+        let (sender, done) = channel();
+        workers.run(|| std::panic::resume_unwind(Box::new(())));
+        workers.run(move || sender.send(7).unwrap());
+        assert_eq!(done.recv(), Ok(7));
     }
 }
