@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "serve/session.rs",
     "serve/session/finding.rs",
     "serve/session/mouth.rs",
+    "serve/session/proving.rs",
     "serve/session/wording.rs",
     "serve/tail.rs",
     "status/event.rs",

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use super::errands::{Done, Found, Search};
+use super::errands::{Done, Found, Located, Proof, Search};
 use super::files::{FileNo, Files};
 use super::finder::Unserved;
-use super::jobs::{Errand, Jobs};
+use super::jobs::{Errand, Jobs, Lane};
 use super::listeners::Refused;
 use super::session::{CloseReason, Input, Output, Session, Times};
 use super::tail::{Place, View};
@@ -19,8 +20,9 @@ use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
 use crate::pos::{FileFacts, Offset, Token, Writers};
+use crate::proto::ask::Extent;
 use crate::proto::printable;
-use crate::proto::refusal::{Code, Refusal};
+use crate::proto::refusal::Refusal;
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
 use crate::sys::linux::boot::boot_id;
@@ -37,8 +39,6 @@ const HEARD_BYTES: usize = 4096;
 
 /// How often bytes are taken from a fetcher before the next has its turn.
 const HEARD_MAX: usize = 16;
-
-const NOT_CONFIGURED: &str = "it is not in the configuration";
 
 /// What all connections work with.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ pub struct Conn {
     /// The path it asked for.
     asked: Vec<u8>,
     followed: Option<Followed>,
+    /// The file of which a range is to be proved.
+    proved: Option<File>,
     /// What is being done for it, and how that ended.
     errand: Option<Errand>,
     done: Option<Done>,
@@ -131,6 +133,7 @@ impl Conn {
             session: Session::new(now, times),
             asked: Vec::new(),
             followed: None,
+            proved: None,
             errand: None,
             done: None,
             readable: false,
@@ -152,8 +155,9 @@ impl Conn {
 
     /// The path that it is served with, or that is looked for.
     pub fn asked(&self) -> Option<&[u8]> {
-        let served = self.followed.is_some() || self.errand.is_some() || self.done.is_some();
-        served.then_some(&self.asked[..])
+        let served = self.followed.is_some() || self.proved.is_some();
+        let looked_for = self.errand.is_some() || self.done.is_some();
+        (served || looked_for).then_some(&self.asked[..])
     }
 
     /// What is being done for it.
@@ -261,6 +265,17 @@ impl Conn {
                     Some(input) => input,
                     None => return Turn::Rest,
                 },
+                Output::Locate(extent) => match self.locate(extent, now, desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
+                Output::Hash(range) => match self.proved.take() {
+                    Some(file) => {
+                        self.hash(Proof::new(file, range), desk);
+                        return Turn::Rest;
+                    }
+                    None => Input::Unreadable,
+                },
                 Output::Say => self.say(),
                 Output::Look => self.look(desk, None),
                 Output::AskWriters => self.ask_writers(desk),
@@ -281,26 +296,72 @@ impl Conn {
         }
     }
 
-    /// Has somebody look for it; what is not in the configuration need not be looked for.
+    /// Has somebody look for it.
     fn find(&mut self, request: Request, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
-        self.asked.clone_from(&request.path);
-        let Some(number) = desk.files.look_up(&request.path) else {
-            let why = NOT_CONFIGURED.to_owned();
-            return Some(self.refuse(Unserved { code: Code::NotServed, why }, now, desk));
+        let search = match self.search(&request.path, now, desk) {
+            Ok(search) => search,
+            Err(refused) => return Some(refused),
         };
-        let search = desk.search(number);
-        self.errand = Some(desk.jobs.run(self.slot, move |stop| search.follow(&request, stop)));
+        let work = move |stop: &AtomicBool| search.follow(&request, stop);
+        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
         None
+    }
+
+    /// The same for a range that is to be proved.
+    fn locate(
+        &mut self,
+        extent: Box<Extent>,
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Option<Input<'static>> {
+        let search = match self.search(&extent.path, now, desk) {
+            Ok(search) => search,
+            Err(refused) => return Some(refused),
+        };
+        let work = move |stop: &AtomicBool| search.locate(&extent, stop);
+        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
+        None
+    }
+
+    /// What is not in the configuration need not be looked for.
+    fn search(
+        &mut self,
+        path: &[u8],
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Result<Search, Input<'static>> {
+        self.asked = path.to_vec();
+        match desk.files.look_up(path) {
+            Some(number) => Ok(desk.search(number)),
+            None => Err(self.refuse(Unserved::not_configured(), now, desk)),
+        }
+    }
+
+    /// Has the next piece of a range hashed.
+    fn hash(&mut self, proof: Proof, desk: &mut Desk) {
+        let logs = Arc::clone(&desk.logs);
+        let work = move |stop: &AtomicBool| proof.go_on(&logs, stop);
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
     }
 
     /// What was done for it, if it may be told at any time.
     fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
         match self.done.take()? {
             Done::Found(found) => Some(self.handle_found(found, now, desk)),
-            Done::Failed if self.followed.is_none() => {
-                let why = "the search for it failed".to_owned();
-                Some(self.refuse(Unserved { code: Code::Busy, why }, now, desk))
+            Done::Located(Ok(Located { file, answer, to })) => {
+                self.proved = Some(file);
+                Some(Input::Located(answer, to))
             }
+            Done::Located(Err(unserved)) => Some(self.refuse(unserved, now, desk)),
+            Done::Hashed(proof) => match proof.result() {
+                Some(Ok(whole)) => Some(Input::Hashed(whole)),
+                Some(Err(())) => Some(Input::Unreadable),
+                None => {
+                    self.hash(*proof, desk);
+                    None
+                }
+            },
+            Done::Failed if self.followed.is_none() => Some(Input::Unreadable),
             // It will be asked for again.
             Done::Failed => None,
             done @ Done::Successor(_) => {
@@ -322,10 +383,7 @@ impl Conn {
                 self.followed = Some(Followed { number, file });
                 Input::Opened(opening)
             }
-            (Ok(_), None) => {
-                let why = NOT_CONFIGURED.to_owned();
-                self.refuse(Unserved { code: Code::NotServed, why }, now, desk)
-            }
+            (Ok(_), None) => self.refuse(Unserved::not_configured(), now, desk),
             (Err(unserved), _) => self.refuse(unserved, now, desk),
         }
     }
@@ -370,7 +428,8 @@ impl Conn {
         };
         let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
         let search = desk.search(*number);
-        self.errand = Some(desk.jobs.run(self.slot, move |stop| search.successor(&facts, stop)));
+        self.errand =
+            Some(desk.jobs.run(Lane::Find, self.slot, move |stop| search.successor(&facts, stop)));
         None
     }
 

@@ -81,6 +81,12 @@ pub struct Unserved {
 }
 
 impl Unserved {
+    /// Nobody may ask for it.
+    pub(super) fn not_configured() -> Unserved {
+        let why = "it is not in the configuration".to_owned();
+        Unserved { code: Code::NotServed, why }
+    }
+
     /// There is nothing at the path.
     fn missing() -> Unserved {
         Unserved { code: Code::Missing, why: "there is no such file".to_owned() }

@@ -17,15 +17,28 @@ use super::errands::Done;
 use crate::evloop::slots::Slot;
 use crate::sys::workers::Workers;
 
+/// Where errands queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// To look for generations, which may take long.
+    Find,
+    /// To read the next piece of something, which is soon done.
+    Read,
+}
+
 /// Threads that look for generations. More than one, so that who compares much does not hold up the
 /// others; few, since the disk is one.
 const FINDING_THREADS: usize = 4;
+
+/// Threads that read pieces.
+const READING_THREADS: usize = 2;
 
 /// What a worker tells.
 #[derive(Debug)]
 pub struct Report {
     /// Whose errand it was.
     pub slot: Slot,
+    lane: Lane,
     /// How it ended.
     pub done: Done,
 }
@@ -33,6 +46,7 @@ pub struct Report {
 /// Something that is being done for a connection; called off when dropped.
 #[derive(Debug)]
 pub struct Errand {
+    lane: Lane,
     number: u64,
     stop: Arc<AtomicBool>,
 }
@@ -50,11 +64,19 @@ struct Waiting {
     work: Box<dyn FnOnce(&AtomicBool) -> Done + Send>,
 }
 
-/// The workers, what waits for them, and their mailbox.
-pub struct Jobs {
+/// A few threads, and what waits for them.
+struct Queue {
+    lane: Lane,
     workers: Workers,
+    threads: usize,
     running: usize,
     waiting: BTreeMap<u64, Waiting>,
+}
+
+/// The queues and their mailbox.
+pub struct Jobs {
+    find: Queue,
+    read: Queue,
     count: u64,
     sender: Sender<Report>,
     reports: Receiver<Report>,
@@ -63,7 +85,28 @@ pub struct Jobs {
 
 impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Jobs {{ running: {}, waiting: {} }}", self.running, self.waiting.len())
+        [&self.find, &self.read].into_iter().try_for_each(|queue| {
+            write!(f, "{:?}: {} run, {} wait. ", queue.lane, queue.running, queue.waiting.len())
+        })
+    }
+}
+
+impl Queue {
+    fn start(lane: Lane, name: &str, threads: usize) -> io::Result<Queue> {
+        let workers = Workers::start(name, threads)?;
+        Ok(Queue { lane, workers, threads, running: 0, waiting: BTreeMap::new() })
+    }
+
+    fn start_next(&mut self, sender: &Sender<Report>, waker: &Arc<Waker>) {
+        let lane = self.lane;
+        while self.running < self.threads
+            && let Some((_, Waiting { slot, stop, work })) = self.waiting.pop_first()
+        {
+            self.running += 1;
+            let report = Some(Report { slot, lane, done: Done::Failed });
+            let letter = Letter { report, sender: sender.clone(), waker: Arc::clone(waker) };
+            self.workers.run(move || letter.tell(work(&stop)));
+        }
     }
 }
 
@@ -72,9 +115,8 @@ impl Jobs {
     pub fn start(waker: Arc<Waker>) -> io::Result<Jobs> {
         let (sender, reports) = channel();
         Ok(Jobs {
-            workers: Workers::start("find", FINDING_THREADS)?,
-            running: 0,
-            waiting: BTreeMap::new(),
+            find: Queue::start(Lane::Find, "find", FINDING_THREADS)?,
+            read: Queue::start(Lane::Read, "read", READING_THREADS)?,
             count: 0,
             sender,
             reports,
@@ -82,43 +124,45 @@ impl Jobs {
         })
     }
 
+    fn queue(&mut self, lane: Lane) -> &mut Queue {
+        match lane {
+            Lane::Find => &mut self.find,
+            Lane::Read => &mut self.read,
+        }
+    }
+
     /// Has `work` done for the connection `slot`; it looks now and then whether it was called off.
     pub fn run(
         &mut self,
+        lane: Lane,
         slot: Slot,
         work: impl FnOnce(&AtomicBool) -> Done + Send + 'static,
     ) -> Errand {
         self.count += 1;
-        let errand = Errand { number: self.count, stop: Arc::default() };
+        let errand = Errand { lane, number: self.count, stop: Arc::default() };
         let stop = Arc::clone(&errand.stop);
-        self.waiting.insert(errand.number, Waiting { slot, stop, work: Box::new(work) });
-        self.start_next();
+        let waiting = Waiting { slot, stop, work: Box::new(work) };
+        self.queue(lane).waiting.insert(errand.number, waiting);
+        self.start_next(lane);
         errand
     }
 
     /// Its connection is gone.
     pub fn forget(&mut self, errand: &Errand) {
-        self.waiting.remove(&errand.number);
+        self.queue(errand.lane).waiting.remove(&errand.number);
     }
 
     /// The next report, if there is one.
     pub fn poll_report(&mut self) -> Option<Report> {
         let report = self.reports.try_recv().ok()?;
-        self.running -= 1;
-        self.start_next();
+        self.queue(report.lane).running -= 1;
+        self.start_next(report.lane);
         Some(report)
     }
 
-    fn start_next(&mut self) {
-        while self.running < FINDING_THREADS
-            && let Some((_, Waiting { slot, stop, work })) = self.waiting.pop_first()
-        {
-            self.running += 1;
-            let report = Some(Report { slot, done: Done::Failed });
-            let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
-            let letter = Letter { report, sender, waker };
-            self.workers.run(move || letter.tell(work(&stop)));
-        }
+    fn start_next(&mut self, lane: Lane) {
+        let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        self.queue(lane).start_next(&sender, &waker);
     }
 }
 
@@ -183,23 +227,23 @@ mod tests {
             .iter()
             .map(|&slot| {
                 let opened = Arc::clone(&opened);
-                jobs.run(slot, move |_| {
+                jobs.run(Lane::Find, slot, move |_| {
                     opened.lock().unwrap().recv().unwrap();
                     Done::Successor(true)
                 })
             })
             .collect();
-        let forgotten = jobs.run(slots[FINDING_THREADS], |_| Done::Successor(false));
-        let last = jobs.run(slots[FINDING_THREADS + 1], |_| Done::Successor(false));
+        let forgotten = jobs.run(Lane::Find, slots[FINDING_THREADS], |_| Done::Successor(false));
+        let last = jobs.run(Lane::Find, slots[FINDING_THREADS + 1], |_| Done::Successor(false));
         jobs.forget(&forgotten);
-        assert_eq!(jobs.waiting.len(), 1);
+        assert_eq!(jobs.find.waiting.len(), 1);
         for _ in &busy {
             gate.send(()).unwrap();
         }
         let told: Vec<Slot> = (0..=busy.len()).map(|_| wait_for_report(&mut jobs).slot).collect();
         assert!(told.contains(&slots[FINDING_THREADS + 1]));
         assert!(!told.contains(&slots[FINDING_THREADS]));
-        assert_eq!(jobs.running, 0);
+        assert_eq!(jobs.find.running, 0);
         drop(last);
     }
 
@@ -208,7 +252,7 @@ mod tests {
         let evloop = EventLoop::new().unwrap();
         let mut jobs = Jobs::start(Arc::new(evloop.waker().unwrap())).unwrap();
         let slot = slots()[0];
-        let errand = jobs.run(slot, |stop| {
+        let errand = jobs.run(Lane::Find, slot, |stop| {
             while !stop.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
@@ -216,7 +260,7 @@ mod tests {
         });
         drop(errand);
         assert!(matches!(wait_for_report(&mut jobs).done, Done::Successor(true)));
-        let _errand = jobs.run(slot, |_| std::panic::resume_unwind(Box::new(())));
+        let _errand = jobs.run(Lane::Find, slot, |_| std::panic::resume_unwind(Box::new(())));
         assert!(matches!(wait_for_report(&mut jobs).done, Done::Failed));
     }
 }

@@ -148,7 +148,7 @@ impl Responder {
         if self.hinted {
             self.read_hints()?;
         }
-        while let Some(Report { slot, done }) = self.desk.jobs.poll_report() {
+        while let Some(Report { slot, done, .. }) = self.desk.jobs.poll_report() {
             if let Some(conn) = self.conns.get_mut(slot) {
                 conn.take(done);
                 self.queue.push(slot, &mut conn.queued);

@@ -19,6 +19,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Ended(End::Truncated) => f.write_str("the file was truncated"),
             CloseReason::Ended(End::Deleted) => f.write_str("the file was deleted"),
             CloseReason::Refused => f.write_str("nothing is served for its request"),
+            CloseReason::Proved => f.write_str("its digest was told"),
             CloseReason::Fault(fault) => write!(f, "{fault}"),
             CloseReason::RequestTimeout => f.write_str("it did not ask in time"),
             CloseReason::HungUp => f.write_str("it hung up"),

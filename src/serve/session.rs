@@ -12,6 +12,9 @@
 //!    +-- too slow, hung up ----> (closed) <--- hung up, did not read, fault
 //! ```
 //!
+//! Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
+//! from there to Parting.
+//!
 //! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
 //! close while it may be saying something would take our last words back (RST). A fetcher of protocol
 //! 1 is closed at once. How either is spoken to is in `wording`.
@@ -29,13 +32,15 @@
 //! speaks of the generation's bytes by their offset only, so its owner may copy, mask or splice
 //! them.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::tail::{Decision, End, Tail, View};
 use crate::pos::{Offset, Token};
 use crate::proto::WireFault;
 use crate::proto::answer::Answer;
-use crate::proto::ask::Ask;
+use crate::proto::ask::{Ask, Extent};
+use crate::proto::digest::Whole;
 use crate::proto::frame::{Reason, emit_close};
 use crate::proto::refusal::{Code, Refusal, emit_refusal};
 use crate::proto::request::Request;
@@ -44,10 +49,12 @@ use crate::proto::status::Status;
 
 use finding::Finding;
 use mouth::BLOCKED_MAX;
+use proving::Proving;
 use wording::Wording;
 
 mod finding;
 mod mouth;
+mod proving;
 mod wording;
 
 /// How long things may take.
@@ -73,6 +80,7 @@ enum State {
     Asking { ear: Ear, deadline: Instant },
     Finding(Finding),
     Following(Following),
+    Proving(Proving),
     Parting(Parting),
 }
 
@@ -120,6 +128,10 @@ pub enum Input<'a> {
     Refused(Refusal),
     /// The generation was opened.
     Opened(Opening),
+    /// The generation was looked for of which the digest was asked for up to that offset.
+    Located(Box<Answer>, Offset),
+    /// The digest of the range.
+    Hashed(Whole),
     /// How the file looks.
     Seen(View),
     /// The file cannot be looked at or read.
@@ -163,6 +175,10 @@ pub enum Output {
     Rest,
     /// Find and open what is asked for.
     Find(Request),
+    /// Find and open the generation of which a range is to be proved.
+    Locate(Box<Extent>),
+    /// Read the range and hash it.
+    Hash(Range<Offset>),
     /// Write [`Session::words`], all in one call.
     Say,
     /// Look at the file.
@@ -193,6 +209,8 @@ pub enum CloseReason {
     Ended(End),
     /// Nothing is served for the request.
     Refused,
+    /// The digest was told.
+    Proved,
     /// What came was not the protocol.
     Fault(WireFault),
     /// No request in time.
@@ -224,6 +242,7 @@ impl Session {
             State::Asking { .. } => &[],
             State::Finding(finding) => finding.mouth.words(),
             State::Following(following) => &following.words,
+            State::Proving(proving) => proving.mouth.words(),
             State::Parting(parting) => &parting.words,
         }
     }
@@ -231,7 +250,7 @@ impl Session {
     /// Bytes of the generation the fetcher has or was sent.
     pub fn sent(&self) -> Option<Offset> {
         match &self.state {
-            State::Asking { .. } | State::Finding(_) => None,
+            State::Asking { .. } | State::Finding(_) | State::Proving(_) => None,
             State::Following(following) => Some(following.tail.sent()),
             State::Parting(parting) => parting.sent,
         }
@@ -250,6 +269,7 @@ impl Session {
             State::Asking { deadline, .. } => *deadline,
             State::Finding(finding) => finding.deadline(),
             State::Following(following) => following.deadline(self.times),
+            State::Proving(proving) => proving.deadline(self.times),
             State::Parting(parting) => parting.deadline,
         }
     }
@@ -271,16 +291,27 @@ impl Session {
                     self.state = State::Following(following);
                     Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
                 }
+                Input::Located(answer, to) => {
+                    let (ear, said) = finding.take();
+                    match Proving::begin(now, ear, said, &answer, to) {
+                        Ok(proving) => {
+                            self.state = State::Proving(proving);
+                            Next::Do(Output::Say)
+                        }
+                        Err(next) => next,
+                    }
+                }
                 input => finding.handle(now, input),
             },
             State::Following(following) => following.handle(now, input, self.times),
+            State::Proving(proving) => proving.handle(now, input, self.times),
             State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
         };
         match next {
             Next::Do(output) => output,
-            Next::Find(ear, request) => {
+            Next::Find(ear, output) => {
                 self.state = State::Finding(Finding::new(now, ear));
-                Output::Find(request)
+                output
             }
             Next::Part(words, reason) => {
                 let (sent, deadline) = (self.sent(), now + BLOCKED_MAX);
@@ -295,7 +326,7 @@ impl Session {
 enum Next {
     Do(Output),
     /// With a search.
-    Find(Ear, Request),
+    Find(Ear, Output),
     /// With last words.
     Part(Vec<u8>, CloseReason),
 }
@@ -305,18 +336,14 @@ fn close(reason: CloseReason) -> Output {
 }
 
 fn hear_request(ear: &mut Ear, bytes: &[u8]) -> Next {
-    let unknown = |what: &str| {
-        let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
-        Refusal::new(code, &format!("{what} is not answered yet"))
-    };
     match ear.handle_bytes(bytes) {
-        Ok(Some(Ask::Follow(request))) => Next::Find(std::mem::take(ear), request),
+        Ok(Some(Ask::Follow(request))) => Next::Find(std::mem::take(ear), Output::Find(request)),
         Ok(Some(Ask::List { .. })) => {
-            refuse(ear, Vec::new(), &unknown("LIST"), CloseReason::Refused)
+            let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
+            let refusal = Refusal::new(code, "LIST is not answered yet");
+            refuse(ear, Vec::new(), &refusal, CloseReason::Refused)
         }
-        Ok(Some(Ask::Digest(_))) => {
-            refuse(ear, Vec::new(), &unknown("DIGEST"), CloseReason::Refused)
-        }
+        Ok(Some(Ask::Digest(extent))) => Next::Find(std::mem::take(ear), Output::Locate(extent)),
         Ok(None) => Next::Do(Output::Rest),
         Err(fault) => bad_request(ear, Vec::new(), fault),
     }
@@ -398,7 +425,9 @@ impl Following {
             Input::Unreadable => close(CloseReason::Unreadable),
             Input::HungUp => close(CloseReason::HungUp),
             // An answer to a question that was not asked.
-            Input::Refused(_) | Input::Opened(_) => Output::Rest,
+            Input::Refused(_) | Input::Opened(_) | Input::Located(..) | Input::Hashed(_) => {
+                Output::Rest
+            }
         };
         Next::Do(output)
     }

@@ -7,6 +7,7 @@ mod finding;
 mod limits;
 mod peers;
 mod program;
+mod proving;
 mod sending;
 mod two;
 

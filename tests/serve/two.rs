@@ -205,6 +205,8 @@ fn a_truncated_generation_ends_and_its_copy_is_found_by_its_content() {
     let mut copy = bed.read(have, asked);
     assert_eq!(copy.answer.file, How::Same);
     assert_eq!(copy.answer.inode.number(), bed.dir.inode("log.1"));
+    let name = bed.dir.path("log.1").into_os_string().into_encoded_bytes();
+    assert_eq!((reader.answer.name, copy.answer.name.clone()), (None, Some(name)));
     assert_eq!(copy.until_word(), (b"and long\n".to_vec(), Some(Event::Close(Reason::Rotated))));
     let (have, asked) = having(&copy.answer, b"old and long\n");
     let mut next = bed.read(have, asked);
@@ -283,7 +285,9 @@ fn an_allowed_peer_is_told_why_nothing_is_served() {
     assert_eq!(bed.refused(&format!("{log} 0 0 +2 tail=x\n")).code, Code::BadRequest);
     assert_eq!(bed.refused(&format!("{log} 0 0 +2\nnonsense\n")).code, Code::BadRequest);
     assert!(not_yet(bed.refused(&format!("LIST {log} +2\n"))));
-    assert!(not_yet(bed.refused(&format!("DIGEST {log} 7 4 +2\n"))));
+    assert_eq!(bed.refused("DIGEST /etc/passwd 7 4 +2\n").code, Code::NotServed);
+    let gone = bed.dir.path("gone").display().to_string();
+    assert_eq!(bed.refused(&format!("DIGEST {gone} 7 4 +2\n")).code, Code::Missing);
     let bed = Bed::new("allow 192.0.2.1\n");
     let mut stranger = bed.connect();
     let _ = stranger.0.write_all(b"/etc/passwd 0 0 +2\n");

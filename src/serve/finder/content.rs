@@ -13,17 +13,19 @@
 //! through one small buffer, ends when the fetcher goes away, and to leave a file out would be to call
 //! it lost. The shorter sample is compared first, since it mostly tells a file apart.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::candidates::Candidate;
 use super::{Finder, Nothing, Unserved, cannot};
-use crate::pos::{FileFacts, Inode, Offset, Position, Start, Token};
+use crate::pos::{FileFacts, Inode, Offset, PATH_BYTES_MAX, Position, Start, Token};
 use crate::proto::ALIVE;
 use crate::proto::answer::{Answer, File, Why};
+use crate::proto::ask::Extent;
 use crate::proto::asked::{Asked, Sample};
 use crate::proto::digest::{Digest, Digester};
 use crate::proto::serve::mask;
-use crate::proto::status::Verdict;
 use crate::serve::files::Served;
 use crate::sys::logs::Logs;
 
@@ -44,6 +46,8 @@ pub struct Match<F> {
     /// How long it has been without its name and nothing was written to it; nothing for the current
     /// file.
     pub quiet: Duration,
+    /// Where it is, if that is not the served path.
+    pub rotated: Option<PathBuf>,
 }
 
 impl<F> Match<F> {
@@ -57,9 +61,29 @@ impl<F> Match<F> {
             from: self.from,
             size: self.facts.size,
             mtime_ns: self.facts.modified_ns,
-            name: None,
+            name: self.rotated.as_deref().map(told_as),
         }
     }
+}
+
+/// A path as it is told: of one that is too long its last name.
+fn told_as(path: &Path) -> Vec<u8> {
+    let name = path.as_os_str().as_bytes();
+    if name.len() <= PATH_BYTES_MAX {
+        return name.to_vec();
+    }
+    [b"/", path.file_name().unwrap_or_default().as_bytes()].concat()
+}
+
+/// An open file, and what was seen of it.
+type Opened<F> = (F, FileFacts);
+
+/// Where the generation asked for is.
+enum Located<F> {
+    /// In the candidate of this number.
+    Here(usize, Opened<F>),
+    /// In none, and why.
+    Nowhere(Why),
 }
 
 /// What a file turned out to be.
@@ -101,13 +125,49 @@ impl<L: Logs> Finder<'_, L> {
         let Some(have) = have else { return self.begin(served, asked.start) };
         let wanted = Wanted { have, asked };
         let mut buffer = vec![0; PIECE_BYTES];
-        if let Ok((file, facts)) = self.open(&served.path)
-            && wanted.has_number(&facts)
-            && let Ok(Fit::Same) = self.fit(&wanted, &mut buffer, &file, &facts)
-        {
-            return Ok(self.found(file, facts, File::Same, have.offset, Duration::ZERO));
+        if let Some((file, facts)) = self.current(served, &wanted, &mut buffer) {
+            return Ok(self.found(None, (file, facts), File::Same, have.offset, Duration::ZERO));
         }
-        self.look_again(|| self.match_one(&self.candidates(served)?, &wanted, &mut buffer))
+        self.look_again(|| {
+            let candidates = self.candidates(served)?;
+            match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => self.go_on(&candidates, at, opened, have),
+                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
+            }
+        })
+    }
+
+    /// The generation of which a range is to be proved, and never another: what would follow it is named
+    /// only where it cannot be had.
+    pub fn prove(&self, served: &Served, extent: &Extent) -> Result<Match<L::File>, Unserved> {
+        let wanted = Wanted { have: extent.to, asked: &extent.asked };
+        let mut buffer = vec![0; PIECE_BYTES];
+        let same = |one: Option<&Candidate>, opened| {
+            self.found(one, opened, File::Same, extent.from, Duration::ZERO)
+        };
+        if let Some(opened) = self.current(served, &wanted, &mut buffer) {
+            return Ok(same(None, opened));
+        }
+        self.look_again(|| {
+            let candidates = self.candidates(served)?;
+            match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => Ok(same(Some(&candidates[at]), opened)),
+                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
+            }
+        })
+    }
+
+    /// The current file, if it is the one asked for. Mostly it is, and no directory needs to be read.
+    fn current(
+        &self,
+        served: &Served,
+        wanted: &Wanted<'_>,
+        buffer: &mut [u8],
+    ) -> Option<Opened<L::File>> {
+        let (file, facts) = self.open(&served.path).ok()?;
+        let same = wanted.has_number(&facts)
+            && matches!(self.fit(wanted, buffer, &file, &facts), Ok(Fit::Same));
+        same.then_some((file, facts))
     }
 
     /// What begins where nothing was fetched yet.
@@ -118,17 +178,18 @@ impl<L: Logs> Finder<'_, L> {
                 self.oldest(&candidates, File::First, |_| true)
             });
         }
-        let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
-        let from = if start == Start::End { facts.size } else { 0 };
-        Ok(self.found(file, facts, File::First, from, Duration::ZERO))
+        let opened = self.open(&served.path).map_err(Nothing::of_current)?;
+        let from = if start == Start::End { opened.1.size } else { 0 };
+        Ok(self.found(None, opened, File::First, from, Duration::ZERO))
     }
 
-    fn match_one(
+    /// The candidate that is the one asked for.
+    fn locate(
         &self,
         candidates: &[Candidate],
         wanted: &Wanted<'_>,
         buffer: &mut [u8],
-    ) -> Result<Match<L::File>, Nothing> {
+    ) -> Result<Located<L::File>, Nothing> {
         let mut why = Why::Gone;
         let plain = || candidates.iter().enumerate().filter(|(_, one)| !one.compressed);
         for (at, one) in plain().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
@@ -139,29 +200,40 @@ impl<L: Logs> Finder<'_, L> {
             match self.fit(wanted, buffer, &file, &facts).map_err(|error| {
                 Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
             })? {
-                Fit::Same => return self.go_on(candidates, at, (file, facts), wanted),
+                Fit::Same => return Ok(Located::Here(at, (file, facts))),
                 Fit::Other => {}
                 Fit::Differs => why = Why::Digest,
                 Fit::Short => why = Why::Short,
             }
         }
-        if wanted.has_samples() {
-            let seen = wanted.asked.seen_ns.unwrap_or(0);
-            let newer = |one: &Candidate| one.facts.modified_ns >= seen;
-            let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
-            let since = others().filter(|(_, one)| newer(one));
-            let before = others().rev().filter(|(_, one)| !newer(one));
-            for (at, one) in since.chain(before) {
-                // A file that cannot be read can't be told to be the one; the others may be.
-                if one.facts.size >= wanted.have.offset
-                    && let Ok((file, facts)) = self.open_listed(one)
-                    && let Ok(Fit::Same) = self.fit(wanted, buffer, &file, &facts)
-                {
-                    return self.go_on(candidates, at, (file, facts), wanted);
-                }
+        if !wanted.has_samples() {
+            return Ok(Located::Nowhere(why));
+        }
+        let seen = wanted.asked.seen_ns.unwrap_or(0);
+        let newer = |one: &Candidate| one.facts.modified_ns >= seen;
+        let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
+        let since = others().filter(|(_, one)| newer(one));
+        let before = others().rev().filter(|(_, one)| !newer(one));
+        for (at, one) in since.chain(before) {
+            // A file that cannot be read can't be told to be the one; the others may be.
+            if one.facts.size >= wanted.have.offset
+                && let Ok((file, facts)) = self.open_listed(one)
+                && let Ok(Fit::Same) = self.fit(wanted, buffer, &file, &facts)
+            {
+                return Ok(Located::Here(at, (file, facts)));
             }
         }
-        // Who never heard of a time is at least given the file that has the number.
+        Ok(Located::Nowhere(why))
+    }
+
+    /// What begins where the generation asked for cannot be had. Who never heard of a time is at least
+    /// given the file that has the number.
+    fn after_lost(
+        &self,
+        candidates: &[Candidate],
+        wanted: &Wanted<'_>,
+        why: Why,
+    ) -> Result<Match<L::File>, Nothing> {
         self.oldest(candidates, File::Lost(why), |one| match wanted.asked.seen_ns {
             Some(seen) => one.facts.modified_ns > seen,
             None => wanted.has_number(&one.facts),
@@ -173,25 +245,38 @@ impl<L: Logs> Finder<'_, L> {
         &self,
         candidates: &[Candidate],
         at: usize,
-        (file, facts): (L::File, FileFacts),
-        wanted: &Wanted<'_>,
+        opened: Opened<L::File>,
+        have: Position,
     ) -> Result<Match<L::File>, Nothing> {
-        let offset = wanted.have.offset;
-        if candidates[at].current {
-            return Ok(self.found(file, facts, File::Same, offset, Duration::ZERO));
-        }
-        let later = &candidates[at + 1..];
-        let quiet = self.quiet(&facts, later);
-        if self.is_complete(&file, &facts, offset, quiet)
-            && let Some(next) = self.successor(later, wanted.have)?
+        let (one, later) = (&candidates[at], &candidates[at + 1..]);
+        let (file, facts) = &opened;
+        let quiet = if one.current { Duration::ZERO } else { self.quiet(facts, later) };
+        if !one.current
+            && self.is_complete(file, facts, have.offset, quiet)
+            && let Some(next) = self.next(later)?
         {
-            let how = match next.status.verdict {
-                Verdict::Found => File::Next,
-                Verdict::Lost => File::Lost(Why::Gone),
-            };
-            return Ok(self.found(next.file, next.facts, how, 0, next.quiet));
+            return Ok(next);
         }
-        Ok(self.found(file, facts, File::Same, offset, quiet))
+        Ok(self.found(Some(one), opened, File::Same, have.offset, quiet))
+    }
+
+    /// The first of `later` that can be served, from its beginning.
+    fn next(&self, later: &[Candidate]) -> Result<Option<Match<L::File>>, Nothing> {
+        let mut how = File::Next;
+        for (at, one) in later.iter().enumerate() {
+            if !one.compressed {
+                match self.open_listed(one) {
+                    Err(Nothing::Closed(_)) => {}
+                    opened => {
+                        let opened = opened?;
+                        let quiet = self.quiet(&opened.1, &later[at + 1..]);
+                        return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
+                    }
+                }
+            }
+            how = File::Lost(Why::Gone);
+        }
+        Ok(None)
     }
 
     /// The oldest candidate that is `eligible` and can be served, from its beginning; else the
@@ -210,9 +295,9 @@ impl<L: Logs> Finder<'_, L> {
                 Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
                 Err(Nothing::Closed(_)) => {}
                 opened => {
-                    let (file, facts) = opened?;
-                    let quiet = self.quiet(&facts, &candidates[at + 1..]);
-                    return Ok(self.found(file, facts, how, 0, quiet));
+                    let opened = opened?;
+                    let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
+                    return Ok(self.found(Some(one), opened, how, 0, quiet));
                 }
             }
         }
@@ -221,14 +306,15 @@ impl<L: Logs> Finder<'_, L> {
 
     fn found(
         &self,
-        file: L::File,
-        mut facts: FileFacts,
+        one: Option<&Candidate>,
+        (file, mut facts): Opened<L::File>,
         how: File,
         from: Offset,
         quiet: Duration,
     ) -> Match<L::File> {
         facts.id.generation = self.logs.generation(&file);
-        Match { file, facts, how, from, quiet }
+        let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
+        Match { file, facts, how, from, quiet, rotated }
     }
 
     /// Whether an open file is the one asked for.

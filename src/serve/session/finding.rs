@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::mouth::Mouth;
 use super::{CloseReason, Input, Next, Output, bad_request, close, refuse};
+use crate::proto::refusal::{Code, Refusal};
 use crate::proto::serve::Ear;
 use crate::proto::status::WORKING;
 
@@ -42,6 +43,10 @@ impl Finding {
             Input::Refused(refusal) => {
                 refuse(&self.ear, self.mouth.take_words(), &refusal, CloseReason::Refused)
             }
+            Input::Unreadable => {
+                let refusal = Refusal::new(Code::Busy, "the search for it failed");
+                refuse(&self.ear, self.mouth.take_words(), &refusal, CloseReason::Unreadable)
+            }
             Input::HungUp => Next::Do(close(CloseReason::HungUp)),
             Input::Said(count) => {
                 self.mouth.handle_said(now, count);
@@ -65,10 +70,11 @@ impl Finding {
             Input::Woken | Input::Writable => self.go_on(),
             // Answers to questions that were not asked.
             Input::Opened(_)
+            | Input::Located(..)
+            | Input::Hashed(_)
             | Input::Seen(_)
             | Input::Successor(_)
-            | Input::Sent(_)
-            | Input::Unreadable => Next::Do(Output::Rest),
+            | Input::Sent(_) => Next::Do(Output::Rest),
         }
     }
 

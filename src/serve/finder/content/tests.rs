@@ -36,6 +36,25 @@ impl Bed {
         Ok((answer.file, answer.inode, answer.from))
     }
 
+    /// The path that is told with an answer, below the bed's directory.
+    fn told_name(&self, have: Option<(Inode, Offset)>, asked: Asked) -> Option<String> {
+        let have = have.map(|(inode, offset)| Position { inode, offset });
+        let found = self.finder().compare(self.files.get(0), have, &asked).unwrap();
+        let name = String::from_utf8(found.answer(Token::of_number(1)).name?).unwrap();
+        let base = format!("{}/", self.base.display());
+        Some(name.strip_prefix(&base).unwrap().to_owned())
+    }
+
+    /// How a range is answered for: where it begins, and the inode of its file.
+    fn prove(&self, (inode, to): (Inode, Offset), from: Offset, asked: Asked) -> Answer {
+        let to = Position { inode, offset: to };
+        let extent = Extent { path: b"/".to_vec(), from, to, asked };
+        let found = self.finder().prove(self.files.get(0), &extent);
+        let answer = found.map_err(|unserved| unserved.code)?.answer(Token::of_number(1));
+        answer.check_range(from, to.offset).unwrap();
+        Ok((answer.file, answer.inode, answer.from))
+    }
+
     fn id(&self, name: &str) -> Option<Token> {
         use crate::sys::logs::DiskLogs;
         let logs = DiskLogs::new().unwrap();
@@ -231,4 +250,65 @@ fn a_search_that_was_called_off_finds_nothing() {
     let have = Some(Position { inode: log, offset: 9 });
     let found = finder.compare(bed.files.get(0), have, &has(9));
     assert_eq!(found.unwrap_err().code, Code::Busy);
+}
+
+#[test]
+fn the_name_is_told_of_what_is_not_at_the_served_path_and_of_nothing_else() {
+    let bed = Bed::new();
+    let old = bed.file("log.2", TEXT, 200);
+    let next = bed.file("log.1", "other", 100);
+    let log = bed.file("log", "current", 0);
+    let name = |name: &str| Some(name.to_owned());
+    assert_eq!(bed.told_name(None, Asked::default()), None);
+    let history = Asked { start: Start::History, ..Asked::default() };
+    assert_eq!(bed.told_name(None, history), name("log.2"));
+    assert_eq!(bed.told_name(Some((log, 3)), Asked::default()), None);
+    assert_eq!(bed.told_name(Some((old, 9)), has(9)), name("log.2"));
+    assert_eq!(bed.told_name(Some((old, LEN)), has(LEN)), name("log.1"));
+    assert_eq!(bed.told_name(Some((next, 5)), Asked::default()), None);
+    let gone = Inode::new(log.number() + 1_000_000);
+    let lost = Asked { seen_ns: bed.modified("log.2"), ..Asked::default() };
+    assert_eq!(bed.told_name(Some((gone, 9)), lost), name("log.1"));
+    assert_eq!(bed.told_name(Some((gone, 9)), Asked::default()), None);
+}
+
+#[test]
+fn a_name_that_is_too_long_is_told_by_its_last_part() {
+    let dir = format!("/{}", "d".repeat(PATH_BYTES_MAX - 8));
+    assert_eq!(told_as(Path::new(&format!("{dir}/log.1"))), format!("{dir}/log.1").as_bytes());
+    assert_eq!(told_as(Path::new(&format!("{dir}/log.123"))), b"/log.123");
+}
+
+#[test]
+fn a_range_is_proved_by_the_generation_asked_for_and_never_by_its_successor() {
+    let bed = Bed::new();
+    let old = bed.file("log.1", TEXT, 100);
+    let log = bed.file("log", "current content", 0);
+    for (from, to) in [(0, LEN), (5, 9), (9, 9), (0, 0), (LEN, LEN)] {
+        let same = Ok((File::Same, old, from));
+        assert_eq!(bed.prove((old, to), from, Asked::default()), same, "{from} to {to}");
+    }
+    assert_eq!(bed.prove((log, 7), 3, Asked::default()), Ok((File::Same, log, 3)));
+    let id = bed.id("log.1");
+    let short = bed.prove((old, LEN + 1), 0, Asked { id, ..Asked::default() });
+    assert_eq!(short, Ok((File::Lost(Why::Short), old, 0)));
+    let gone = Inode::new(log.number() + 1_000_000);
+    assert_eq!(bed.prove((gone, 9), 0, Asked::default()), Ok((File::Lost(Why::Gone), log, 0)));
+}
+
+#[test]
+fn a_range_is_proved_of_what_has_the_identity_or_either_sample() {
+    let bed = Bed::new();
+    let old = bed.file("log.1", TEXT, 100);
+    bed.file("log", "current content", 0);
+    let gone = Inode::new(old.number() + 1_000_000);
+    let Asked { tail, head, .. } = has(9);
+    for asked in [Asked { tail, ..Asked::default() }, Asked { head, ..Asked::default() }] {
+        assert_eq!(bed.prove((gone, 9), 2, asked), Ok((File::Same, old, 2)), "{asked:?}");
+    }
+    let id = Asked { id: bed.id("log.1"), ..Asked::default() };
+    fs::write(bed.base.join("log.1"), "other bytes in the very file").unwrap();
+    assert_eq!(bed.prove((old, 9), 2, id), Ok((File::Same, old, 2)));
+    let other = Asked { id: Token::parse(b"1.2.3"), ..Asked::default() };
+    assert_eq!(bed.prove((old, 9), 2, other), Ok((File::Lost(Why::Gone), old, 0)));
 }
