@@ -9,7 +9,7 @@ use fetchlogs::fetch::copy::{Place, Rest, Took, Trust, take};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
 use fetchlogs::fetch::source::{OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
-use fetchlogs::fetch::terms::{End, Job, Output, SyncPolicy, Timing, Wants};
+use fetchlogs::fetch::terms::{End, Goal, Job, Output, SyncPolicy, Timing, Wants};
 use fetchlogs::pos::{Generation, Inode};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::request::{Request, emit_request};
@@ -539,6 +539,89 @@ fn a_store_fault_closes_the_connection_and_begins_again_from_the_disk() {
     assert_eq!(life.outputs(), [Output::Close, Output::Fail(fault)]);
     assert!(!life.source.dirty(), "memory says nothing about the copy any more");
     assert_eq!(life.pass(Duration::from_secs(7)), [Output::Do(Job::Recover)]);
+}
+
+/// A source that is fetched once and has recovered to stand there.
+fn once(size: u64) -> Life {
+    let mut life = Life::at(Some(7), place(size, size, Trust::Whole));
+    life.source.aim(Goal::Once);
+    life
+}
+
+#[test]
+fn fetched_once_a_source_is_complete_when_all_of_it_is_durable() {
+    let mut life = once(1000);
+    life.ask();
+    life.status("O 7");
+    assert_eq!(life.data(256 + 10), [Output::Succeed]);
+    // A checkpoint that began before the last bytes came does not make them durable.
+    assert_eq!(life.pass(SYNC), [Output::Do(Job::Checkpoint)]);
+    assert_eq!(life.data(10), [Output::Succeed]);
+    assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close]);
+    assert_eq!((life.source.wants(), life.source.deadline()), (Wants::Nothing, None));
+    life.source.handle_checkpointed(life.now, 1010);
+    assert_eq!(life.outputs(), [Output::Do(Job::Checkpoint)]);
+    life.source.handle_checkpointed(life.now, 1020);
+    assert_eq!(life.outputs(), [Output::Complete]);
+    assert_eq!(life.source.deadline(), None);
+}
+
+#[test]
+fn fetched_once_a_source_with_nothing_new_is_complete_at_once() {
+    let mut life = once(1000);
+    life.ask();
+    life.status("O 7");
+    life.data(256);
+    assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::Complete]);
+}
+
+#[test]
+fn fetched_once_a_disk_that_never_syncs_is_given_up_though_the_same_bytes_come_again() {
+    let mut life = once(1000);
+    for last in [false, false, true] {
+        life.ask();
+        life.status("O 7");
+        let missing = 1010 - life.source.place().at;
+        life.data(missing);
+        assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::Do(Job::Checkpoint)]);
+        let fault = Fault::Store("cannot sync".to_owned());
+        life.source.handle_store_fault(life.now, fault.clone());
+        let mut expected = vec![Output::Close, Output::Fail(fault)];
+        expected.extend(last.then_some(Output::GiveUp));
+        assert_eq!(life.outputs(), expected);
+        if !last {
+            let due = life.source.deadline().unwrap();
+            assert_eq!(life.pass(due - life.now), [Output::Do(Job::Recover)]);
+            let trust = Trust::Durable { rest: Rest::Doubtful };
+            let standing = place(1000, 1010, trust);
+            life.source.handle_standing(life.now, Some(generation(7)), standing);
+            assert_eq!(life.outputs(), []);
+        }
+    }
+    assert_eq!(life.source.deadline(), None);
+}
+
+#[test]
+fn fetched_once_a_source_is_given_up_after_three_failures_between_which_nothing_came() {
+    let mut life = once(1000);
+    let fail = |life: &mut Life| {
+        life.ask();
+        life.source.handle_end(life.now, End::Broken("reset".to_owned()));
+        life.outputs()
+    };
+    for _ in 0..2 {
+        assert_eq!(fail(&mut life).len(), 2);
+    }
+    // Something comes.
+    life.ask();
+    life.status("O 7");
+    life.data(256 + 10);
+    assert_eq!(life.broken().len(), 2);
+    assert_eq!(fail(&mut life).len(), 2);
+    // What was not durable is made so before.
+    let given_up = fail(&mut life);
+    assert_eq!(given_up.last(), Some(&Output::GiveUp), "{given_up:?}");
+    assert_eq!((life.source.deadline(), life.source.dirty()), (None, false));
 }
 
 #[test]

@@ -24,6 +24,8 @@ const PURE: &[&str] = &[
     "fetch/backoff.rs",
     "fetch/source.rs",
     "fetch/source/asking.rs",
+    "fetch/source/leaving.rs",
+    "fetch/source/once.rs",
     "serve/allow.rs",
     "serve/files.rs",
     "serve/order.rs",

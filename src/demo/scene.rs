@@ -11,7 +11,7 @@ use crate::config::{emit_word, parse_fetch, parse_serve};
 use crate::evloop::stopper::Stopper;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::settings::Settings;
-use crate::fetch::terms::{SyncPolicy, Timing};
+use crate::fetch::terms::{Goal, SyncPolicy, Timing};
 use crate::serve::Responder;
 use crate::status::output::Output;
 
@@ -105,12 +105,13 @@ impl Scene {
             sync: SyncPolicy::Within(FAST * 10),
         };
         let event_log = Output::to(io::stdout()).map_err(cannot("start a thread"))?;
-        let settings = Settings { snmp_dir: folder.join("status"), conf, timing };
+        let goal = Goal::Follow;
+        let settings = Settings { snmp_dir: folder.join("status"), conf, timing, goal };
         let fetcher = Fetcher::new(settings, event_log).map_err(cannot("start the fetcher"))?;
 
         let stoppers = [responder.stopper(), fetcher.stopper()];
         let responding = spawn("responder", move || responder.run())?;
-        let fetching = spawn("fetcher", move || fetcher.run(config))?;
+        let fetching = spawn("fetcher", move || fetcher.run(config).map(drop))?;
         Ok(Scene { port, pairs, stoppers, ends: [responding, fetching] })
     }
 

@@ -45,6 +45,11 @@ impl Board {
         self.show_at = None;
     }
 
+    /// Whether the files say what there is to say.
+    pub fn settled(&self) -> bool {
+        self.show_at.is_none()
+    }
+
     /// When [`Board::show`] has something to do.
     pub fn deadline(&self) -> Instant {
         self.show_at.map_or(self.touch_at, |at| at.min(self.touch_at))

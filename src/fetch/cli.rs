@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::fetcher::Fetcher;
+use super::fetcher::{Fetcher, Unfinished};
 use super::settings::{Settings, read_config};
-use super::terms::{SyncPolicy, Timing};
+use super::terms::{Goal, SyncPolicy, Timing};
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
 use crate::sys::cause::cause;
@@ -52,8 +52,8 @@ struct Args {
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
     demo: bool,
-    /// With --demo: end when everything is fetched
-    #[arg(long, requires = "demo")]
+    /// End when everything that there is now is fetched: 0 if all of it could be
+    #[arg(long)]
     once: bool,
 }
 
@@ -81,8 +81,13 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
         idle_timeout: args.idle_timeout,
         sync: args.sync,
     };
-    match run(Settings { snmp_dir, conf, timing }, config) {
-        Ok(()) => ExitCode::SUCCESS,
+    let goal = if args.once { Goal::Once } else { Goal::Follow };
+    match run(Settings { snmp_dir, conf, timing, goal }, config) {
+        Ok(unfinished) if unfinished.is_empty() => ExitCode::SUCCESS,
+        Ok(unfinished) => {
+            unfinished.iter().for_each(|source| eprintln!("{source}"));
+            ExitCode::FAILURE
+        }
         Err(fault) => {
             eprintln!("{fault}");
             ExitCode::FAILURE
@@ -98,7 +103,7 @@ fn print_sources(config: &FetchConfig) -> ExitCode {
     }
 }
 
-fn run(settings: Settings, config: FetchConfig) -> Result<(), String> {
+fn run(settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
     fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
         move |error| format!("cannot {what}: {}", cause(&error))
     }

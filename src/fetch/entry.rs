@@ -46,6 +46,8 @@ pub struct Entry<F: Fs = DiskFs> {
     pub repeats: Repeats,
     /// It has been well, and is not in error.
     pub well: bool,
+    /// Nothing more is done for it, since all of it is here or that was given up.
+    pub done: bool,
     /// Its name is being looked up.
     pub looking_up: bool,
     /// Addresses not tried yet in this round.
@@ -68,6 +70,7 @@ impl<F: Fs> Entry<F> {
             alarm: Alarm::default(),
             repeats: Repeats::default(),
             well: false,
+            done: false,
             looking_up: false,
             addresses: VecDeque::new(),
             proven: None,

@@ -4,6 +4,7 @@
 //! offsets or retries.
 
 mod coming;
+mod once;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
+
+pub use once::Unfinished;
 
 use super::board::Board;
 use super::conn::{Conn, Heard};
@@ -70,6 +73,9 @@ pub struct Fetcher {
     /// Sources that begin when those are done: they may use the same names.
     arriving: Vec<SourceConfig>,
     ending: Option<Instant>,
+    /// Sources for which nothing more is done, since they were fetched once.
+    finished: usize,
+    unfinished: Vec<Unfinished>,
 }
 
 impl Fetcher {
@@ -101,6 +107,8 @@ impl Fetcher {
             retiring: 0,
             arriving: Vec::new(),
             ending: None,
+            finished: 0,
+            unfinished: Vec::new(),
         })
     }
 
@@ -118,8 +126,9 @@ impl Fetcher {
         self.stopper.clone()
     }
 
-    /// Follows the sources of `config` until it is told to end.
-    pub fn run(mut self, config: FetchConfig) -> io::Result<()> {
+    /// Follows the sources of `config` until it is told to end, or fetches them once. Gives those of
+    /// which not all was fetched then.
+    pub fn run(mut self, config: FetchConfig) -> io::Result<Vec<Unfinished>> {
         self.arriving = config.sources;
         self.let_arrive();
         service::ready();
@@ -141,9 +150,13 @@ impl Fetcher {
                 self.handle_due(now, slot, at);
             }
             self.board.show(now, self.sources.iter().map(|(_, entry)| entry));
+            if self.all_done() {
+                self.end(now);
+            }
             if self.ended(now) {
                 self.event_log.flush(FLUSH_PATIENCE);
-                return Ok(());
+                self.unfinished.sort_by_key(|source| source.source.line);
+                return Ok(self.unfinished);
             }
         }
     }
@@ -428,6 +441,8 @@ impl Fetcher {
                     self.tell(slot, &sentence);
                 }
             }
+            Output::Complete => self.finish(slot, true),
+            Output::GiveUp => self.finish(slot, false),
             Output::Succeed => {
                 if !std::mem::replace(&mut entry.well, true) {
                     self.board.note(now);

@@ -6,7 +6,7 @@
 //! * [`source`] the life of one source; pure: facts in, outputs out; [`terms`] the words for both
 //! * [`copy`](mod@copy) where bytes that arrive go, and how they are compared
 //! * [`store`] the crash-safe sequences, in file system calls that can each be the last
-//! * [`pointer`](mod@pointer) the pointer file
+//! * [`pointer`](mod@pointer) the pointer file; [`manifest`](mod@manifest) what became of what has ended
 //! * [`backoff`] how long to wait
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`] what waits for disks and name servers
@@ -21,6 +21,7 @@ pub mod copy;
 pub mod entry;
 pub mod fetcher;
 pub mod jobs;
+pub mod manifest;
 pub mod pointer;
 pub mod settings;
 pub mod source;

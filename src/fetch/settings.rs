@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::terms::Timing;
+use super::terms::{Goal, Timing};
 use crate::config::{FetchConfig, parse_fetch};
 use crate::sys::cause::cause;
 
@@ -15,6 +15,8 @@ pub struct Settings {
     pub conf: PathBuf,
     /// Time limits.
     pub timing: Timing,
+    /// What sources are fetched for.
+    pub goal: Goal,
 }
 
 /// Reads the configuration; the error is for the operator, a line for each fault.

@@ -10,6 +10,7 @@
 //!                                                +-> Storing(Begin | Rotate) -> Following
 //! Following: the copy differs -> connection closed, Storing(Cut | Rotate) -> Waiting
 //! any store fault -> connection closed, Waiting, Storing(Recover)
+//! Following: fetched once, and all is here -> connection closed, Finishing
 //! ```
 //!
 //! Where we ask from. After a start: from what the pointer calls durable. Within a process's life:
@@ -25,17 +26,20 @@
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
 mod asking;
+mod leaving;
+mod once;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::copy::{Place, Rest, Took, Trust};
-use super::store::Cut;
+use super::copy::{Place, Took};
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset, Start};
 use crate::proto::WireFault;
-use crate::status::event::{Event, Fault};
+use crate::status::event::Fault;
+
+use once::Aim;
 
 /// Bytes before the end of the copy that are asked for once more and compared.
 pub const OVERLAP: Offset = 256;
@@ -60,6 +64,8 @@ enum State {
     Storing { connected: bool },
     /// The copy grows, since the status came.
     Following { since: Instant, until: Instant },
+    /// Nothing more is fetched; what came is made durable. `complete`: it is all there was.
+    Finishing { complete: bool },
 }
 
 /// One source.
@@ -67,6 +73,7 @@ enum State {
 pub struct Source {
     remote: Vec<u8>,
     start: Start,
+    aim: Aim,
     timing: Timing,
     state: State,
     generation: Option<Generation>,
@@ -97,6 +104,7 @@ impl Source {
         let mut source = Source {
             remote,
             start: Start::Begin,
+            aim: Aim::default(),
             timing,
             state: State::Storing { connected: false },
             generation: None,
@@ -135,7 +143,7 @@ impl Source {
             | State::Connecting { until }
             | State::Asking { until, .. }
             | State::Following { until, .. } => Some(until),
-            State::Storing { .. } => None,
+            State::Storing { .. } | State::Finishing { .. } => None,
         };
         let of_checkpoint = self.checkpoint_at.filter(|_| self.job.is_none());
         [of_state, of_checkpoint].into_iter().flatten().min()
@@ -146,9 +154,10 @@ impl Source {
         match self.state {
             State::Asking { .. } => Wants::Status,
             State::Following { .. } => Wants::Data,
-            State::Waiting { .. } | State::Connecting { .. } | State::Storing { .. } => {
-                Wants::Nothing
-            }
+            State::Waiting { .. }
+            | State::Connecting { .. }
+            | State::Storing { .. }
+            | State::Finishing { .. } => Wants::Nothing,
         }
     }
 
@@ -209,13 +218,14 @@ impl Source {
                 self.give_up(now, Fault::InitRead(timeout()))
             }
             State::Following { until, .. } if until <= now => {
-                self.give_up(now, Fault::Read(timeout()))
+                self.give_up(now, Fault::Read(self.silence()))
             }
             State::Waiting { .. }
             | State::Connecting { .. }
             | State::Asking { .. }
             | State::Following { .. }
-            | State::Storing { .. } => {}
+            | State::Storing { .. }
+            | State::Finishing { .. } => {}
         }
     }
 
@@ -256,6 +266,7 @@ impl Source {
             self.furthest = self.place.at;
             self.progressed = true;
         }
+        self.note_data();
         if moved > 0 {
             self.wait_for_checkpoint(now);
         }
@@ -275,7 +286,7 @@ impl Source {
             }
             Took::All => {}
         }
-        if alive && self.handle_end_reached() {
+        if alive && (self.handle_end_reached() || self.handle_once_at_end(now)) {
             return;
         }
         self.set(State::Following { since, until: now + self.timing.idle_timeout });
@@ -306,65 +317,6 @@ impl Source {
         }
     }
 
-    /// The copy has other bytes than the source at `place.at`.
-    fn handle_difference(&mut self) {
-        let Some(known) = self.generation else { return };
-        self.outputs.push_back(Output::Close);
-        self.in_step = false;
-        if let Some(cut) = self.damaged_end() {
-            self.hold_apart(Job::Cut(cut));
-            return;
-        }
-        match self.place.trust {
-            // Not a copy of this generation.
-            Trust::Nothing => self.set_aside(known, None),
-            // Not the file that we were reading.
-            Trust::Durable { .. } | Trust::Whole => {
-                self.tell_lost(known);
-                self.set_aside(known, self.unverified_tail());
-            }
-        }
-    }
-
-    /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
-    /// there now, which would skip the generations between.
-    fn set_aside(&mut self, next: Generation, cut: Option<Cut>) {
-        self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next, cut });
-    }
-
-    /// The end of the copy that is not as the source has it, if that is for our own disk to answer
-    /// for: it was not known to be durable, and all before it agreed. Where there is nothing before
-    /// it and it did arrive, it is the source that has another file.
-    fn damaged_end(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
-        match trust {
-            Trust::Durable { rest } if at >= durable && (durable > 0 || rest != Rest::Arrived) => {
-                Some(Cut { at, keep: rest != Rest::Torn })
-            }
-            Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,
-        }
-    }
-
-    /// A heartbeat: the source ends where we are. Says whether that ended the connection.
-    fn handle_end_reached(&mut self) -> bool {
-        let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
-        if let Some(cut) = self.damaged_end() {
-            self.outputs.push_back(Output::Close);
-            self.hold_apart(Job::Cut(cut));
-            return true;
-        }
-        match self.place.trust {
-            Trust::Nothing => {
-                self.outputs.push_back(Output::Close);
-                self.set_aside(known, None);
-                true
-            }
-            // The source has less than it had. Its next bytes will differ from ours, or be ours.
-            Trust::Durable { .. } | Trust::Whole => false,
-        }
-    }
-
     /// The connection has ended.
     pub fn handle_end(&mut self, now: Instant, end: End) {
         match (self.state, end) {
@@ -382,7 +334,7 @@ impl Source {
             (State::Connecting { .. }, _) => {
                 self.give_up(now, Fault::InitConnect("connection closed".to_owned()));
             }
-            (State::Waiting { .. } | State::Storing { .. }, _) => {}
+            (State::Waiting { .. } | State::Storing { .. } | State::Finishing { .. }, _) => {}
         }
     }
 
@@ -391,7 +343,7 @@ impl Source {
     fn handle_orderly_end(&mut self, now: Instant, since: Instant) {
         let lasted = now.saturating_duration_since(since) >= self.timing.reconnect;
         self.idle_ends = if self.progressed || lasted { 0 } else { self.idle_ends + 1 };
-        if self.idle_ends > 1 {
+        if self.idle_ends > 1 || (!self.progressed && self.ends_after_failure()) {
             self.give_up(now, Fault::Read("connection closed".to_owned()));
         } else {
             self.reconnect(now);
@@ -411,6 +363,10 @@ impl Source {
         self.in_step = false;
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
+        if self.ends_after_failure() {
+            self.finish(false);
+            return;
+        }
         let until = now + self.backoff.fail();
         self.set(State::Waiting { until, recover: false });
     }
@@ -474,6 +430,9 @@ impl Source {
         if self.reopen_wanted {
             self.handle_reopen();
         }
+        if let State::Finishing { complete } = self.state {
+            self.finish(complete);
+        }
     }
 
     /// The job that holds everything up is done, and the source stands there now.
@@ -486,6 +445,7 @@ impl Source {
         self.furthest = place.at;
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;
+            self.note_generation();
         }
         if connected {
             self.follow(now);
@@ -511,6 +471,10 @@ impl Source {
         self.in_step = false;
         self.outputs.push_back(Output::Close);
         self.outputs.push_back(Output::Fail(fault));
+        if self.ends_after_failure() {
+            self.finish(false);
+            return;
+        }
         let until = now + self.backoff.fail();
         self.set(State::Waiting { until, recover: true });
     }

@@ -55,6 +55,16 @@ impl SyncPolicy {
     }
 }
 
+/// What a source is fetched for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Goal {
+    /// It is followed until the fetcher ends.
+    #[default]
+    Follow,
+    /// What there is now is fetched, and no more.
+    Once,
+}
+
 /// What the caller is to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -74,6 +84,10 @@ pub enum Output {
     Fail(Fault),
     /// The source is well.
     Succeed,
+    /// All that there was is here and durable: nothing more is done for this source.
+    Complete,
+    /// Not all that there was is here, and nothing more is done for this source.
+    GiveUp,
 }
 
 /// Work that waits for the disk.

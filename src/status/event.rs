@@ -129,19 +129,25 @@ impl fmt::Display for Event {
 /// One line of the event log, newline included. Nothing that reaches it can break the line or speak
 /// to a terminal: control characters are escaped.
 pub fn line(time: DateTime<Local>, host: &str, path: &str, sentence: &str) -> String {
-    let mut line = format!("{} {host} {path} {sentence}", time.format("%Y-%m-%dT%H:%M:%S"));
-    if line.contains(char::is_control) {
-        line = line.chars().fold(String::new(), |mut clean, c| {
-            if c.is_control() {
-                clean.extend(c.escape_default())
-            } else {
-                clean.push(c)
-            }
-            clean
-        });
-    }
+    let line = format!("{} {host} {path} {sentence}", time.format("%Y-%m-%dT%H:%M:%S"));
+    let mut line = one_line(line);
     line.push('\n');
     line
+}
+
+/// The same text with its control characters escaped.
+pub fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().fold(String::new(), |mut clean, c| {
+        if c.is_control() {
+            clean.extend(c.escape_default())
+        } else {
+            clean.push(c)
+        }
+        clean
+    })
 }
 
 #[cfg(test)]

@@ -166,14 +166,25 @@ impl Mirror {
 
     /// The same with options of the source.
     pub fn fetch_logs_with(&self, address: SocketAddr, options: &str) -> Program {
+        self.configure(address, options);
+        self.fetch_logs_as(&[])
+    }
+
+    /// Writes the fetcher's configuration.
+    pub fn configure(&self, address: SocketAddr, options: &str) {
         let Line { address, remote, local, pointer } = self.line(address);
         let conf = self.dir.path().join("fetch_logs.conf");
         let paths = [remote, local, pointer].map(|path| path.display().to_string()).join(" ");
         fs::write(&conf, format!("{} {} {paths} {options}\n", address.ip(), address.port()))
             .unwrap();
+    }
+
+    /// The same as it was configured last, with options of the program.
+    pub fn fetch_logs_as(&self, options: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
         command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
-        Program::spawn(command.arg(self.dir.path().join("snmp")).arg(conf))
+        let at = |name: &str| self.dir.path().join(name);
+        Program::spawn(command.args(options).arg(at("snmp")).arg(at("fetch_logs.conf")))
     }
 
     /// Starts our responder at `address`, or at a free one if it has no port, and gives where it

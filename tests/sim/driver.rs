@@ -330,7 +330,7 @@ impl Site {
                 }
                 Output::Tell(event) => self.hear_event(&event),
                 Output::Fail(fault) => self.say(|| format!("fails: {fault}")),
-                Output::Succeed | Output::Acknowledge(_) => {}
+                Output::Succeed | Output::Acknowledge(_) | Output::Complete | Output::GiveUp => {}
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::config::SourceConfig;
 use crate::evloop::slots::Slot;
 use crate::fetch::entry::Entry;
 use crate::fetch::settings::read_config;
-use crate::fetch::terms::Job;
+use crate::fetch::terms::{Goal, Job};
 use crate::sys::{clock, service};
 
 /// Asked to end, the fetcher waits so long for the disk. What is not durable then is fetched again.
@@ -28,6 +28,9 @@ impl Fetcher {
             let (fs, boot) = (self.fs.clone(), Arc::clone(&self.boot));
             let entry = Entry::new(config, self.settings.timing, fs, boot, self.seed);
             let slot = self.sources.insert_with(|_| entry);
+            if let Some(entry) = self.sources.get_mut(slot) {
+                entry.core.aim(self.settings.goal);
+            }
             self.drain(clock::now(), slot);
         }
         self.board.note(clock::now());
@@ -36,6 +39,10 @@ impl Fetcher {
     /// Applies the difference to the configuration: a line that is still there goes on untouched.
     pub(super) fn reload(&mut self, now: Instant) {
         if self.ending.is_some() {
+            return;
+        }
+        if self.settings.goal == Goal::Once {
+            log::warn!("the configuration is not read again while it is fetched once");
             return;
         }
         let conf = self.settings.conf.clone();
@@ -96,6 +103,7 @@ impl Fetcher {
         self.ending = Some(now + END_PATIENCE);
         self.arriving = Vec::new();
         for slot in self.sources.slots() {
+            self.note_interrupted(slot);
             self.retire(now, slot);
         }
         // The files stay as they were: nobody touches them any more, so they will be stale.

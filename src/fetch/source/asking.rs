@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
-use crate::fetch::copy::{Place, Rest, Trust};
-use crate::fetch::store::Cut;
+use crate::fetch::copy::Trust;
 use crate::fetch::terms::{Job, Output};
 use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
@@ -13,7 +12,7 @@ use crate::proto::asked::Asked;
 use crate::proto::refusal::Refusal;
 use crate::proto::request::{Request, is_plain};
 use crate::proto::status::{Status, Verdict};
-use crate::status::event::{Event, Fault};
+use crate::status::event::Fault;
 
 impl Source {
     /// Connected: the request goes out.
@@ -77,6 +76,7 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
+        self.aim.current = true;
         let known = self.generation.map(|known| known.inode);
         let follows = match (known, status.verdict) {
             (None, _) => File::First,
@@ -101,6 +101,7 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
+        self.aim.current = answer.name.is_none();
         let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
         self.handle_reply(now, file, generation, from);
     }
@@ -159,31 +160,5 @@ impl Source {
     pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
         let why = format!("refused: {} {}", refusal.code, refusal.text());
         self.give_up(now, Fault::InitRead(why));
-    }
-
-    fn rotate_lost(&mut self, lost: Generation, next: Generation) {
-        self.tell_lost(lost);
-        let cut = self.unverified_tail();
-        self.hold(Job::Rotate { next, cut });
-    }
-
-    pub(super) fn tell_lost(&mut self, lost: Generation) {
-        let inode = lost.inode;
-        let offset = self.place.base + self.place.size;
-        self.outputs.push_back(Output::Tell(Event::Lost { inode, offset }));
-    }
-
-    /// The end of the copy that can't be compared any more. Bytes did arrive as long as the machine
-    /// ran on and no sync failed; else they may be anything, and so may what is behind the part of a
-    /// found copy that did agree.
-    pub(super) fn unverified_tail(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
-        match trust {
-            Trust::Durable { rest: Rest::Doubtful | Rest::Torn } => {
-                Some(Cut { at: durable.max(at), keep: true })
-            }
-            Trust::Nothing if self.in_step && at > 0 => Some(Cut { at, keep: true }),
-            Trust::Durable { rest: Rest::Arrived } | Trust::Whole | Trust::Nothing => None,
-        }
     }
 }

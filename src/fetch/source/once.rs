@@ -1,0 +1,104 @@
+//! A source that is fetched once: when all of it is here, and when that is given up.
+//!
+//! All of it is here when the responder says that there is no more of the current file, and everything
+//! that the copy has was compared. In protocol 2 a heartbeat says so, unless the status line named
+//! another path: then it is a rotated file that is followed, and another one comes after it. Protocol 1
+//! does not tell which file it is.
+//!
+//! It is given up after [`FAILURES_MAX`] failures in a row between which nothing moved on.
+
+use std::time::Instant;
+
+use super::{Source, State};
+use crate::fetch::terms::{Goal, Job, Output};
+use crate::pos::Offset;
+use crate::status::event::Fault;
+
+/// Failures in a row, without a byte or a generation between them, after which a source is given up.
+const FAILURES_MAX: u32 = 3;
+
+/// What a source is fetched for, and how far that is.
+#[derive(Debug, Default)]
+pub(super) struct Aim {
+    goal: Goal,
+    /// What is followed is the current file, as far as the responder tells.
+    pub(super) current: bool,
+    /// Failures since something moved on.
+    failures: u32,
+    /// The furthest byte of this generation that ever came.
+    reached: Offset,
+}
+
+impl Source {
+    /// What the source is fetched for, if not to be followed for ever.
+    pub fn aim(&mut self, goal: Goal) {
+        self.aim.goal = goal;
+    }
+
+    /// The next generation has begun.
+    pub(super) fn note_generation(&mut self) {
+        self.aim.failures = 0;
+        self.aim.reached = 0;
+    }
+
+    /// Data has come. What only repeats what came before a failure is no progress.
+    pub(super) fn note_data(&mut self) {
+        let reached = self.place.base + self.place.at;
+        if reached > self.aim.reached {
+            self.aim.reached = reached;
+            self.aim.failures = 0;
+        }
+    }
+
+    /// The responder has sent all there is. Says whether nothing more is to be done about that.
+    pub(super) fn handle_once_at_end(&mut self, now: Instant) -> bool {
+        if self.aim.goal == Goal::Follow {
+            return false;
+        }
+        if !self.place.verified() {
+            let what = "the source has fewer bytes than the copy";
+            self.give_up(now, Fault::Read(what.to_owned()));
+            return true;
+        }
+        self.backoff.succeed();
+        self.outputs.push_back(Output::Succeed);
+        // A rotated file has to end, and is not waited for any longer by saying that it did not.
+        if self.aim.current {
+            self.outputs.push_back(Output::Close);
+            self.finish(true);
+        }
+        true
+    }
+
+    /// What it means that nothing came for too long.
+    pub(super) fn silence(&self) -> String {
+        let waits = self.aim.goal == Goal::Once && !self.aim.current && self.place.verified();
+        if waits { "no file follows the rotated one" } else { "timeout" }.to_owned()
+    }
+
+    /// A connection or a job failed. Says whether that was the last try.
+    pub(super) fn ends_after_failure(&mut self) -> bool {
+        self.aim.failures = self.aim.failures.saturating_add(1);
+        self.aim.goal == Goal::Once && self.aim.failures >= FAILURES_MAX && !self.asks_anew_next()
+    }
+
+    /// A responder of protocol 1 that refuses what it has not is asked what it has.
+    fn asks_anew_next(&self) -> bool {
+        let refused = matches!(self.state, State::Asking { anew: false, .. });
+        refused && self.generation.is_some() && self.refusals == super::REFUSALS_MAX
+    }
+
+    /// Nothing more is fetched. What is here is made durable before that is told.
+    pub(super) fn finish(&mut self, complete: bool) {
+        self.set(State::Finishing { complete });
+        self.checkpoint_at = None;
+        if self.busy() {
+            return;
+        }
+        if self.dirty() {
+            self.start(Job::Checkpoint);
+            return;
+        }
+        self.outputs.push_back(if complete { Output::Complete } else { Output::GiveUp });
+    }
+}
