@@ -64,6 +64,8 @@ pub struct Task<F: Fs> {
     pub store: Store<F>,
     /// The names are locked already.
     pub locked: bool,
+    /// A job failed in this process since the last one that found out where the source is.
+    pub faulted: bool,
     /// The open copy.
     pub copy: Option<OpenCopy<F>>,
     /// Its generation.
@@ -168,14 +170,12 @@ fn stamp() -> String {
 
 /// Does a job; may wait for the disk. A copy that becomes an archive now has `stamp` in its name.
 pub fn perform<F: Fs>(task: Task<F>, stamp: &str) -> Result<Stored<F>, StoreFault> {
-    let Task { job, store, locked, copy, generation, place, .. } = task;
+    let Task { job, store, locked, faulted, copy, generation, place, .. } = task;
     let standing = match (job, &copy, generation) {
         (Job::Recover, ..) => {
-            if locked {
-                return Ok(Stored::Standing(store.recover_from_fault()?, None));
-            }
-            let locks = store.lock()?;
-            return Ok(Stored::Standing(store.recover()?, Some(locks)));
+            let locks = if locked { None } else { Some(store.lock()?) };
+            let standing = if faulted { store.recover_from_fault()? } else { store.recover()? };
+            return Ok(Stored::Standing(standing, locks));
         }
         (Job::Begin(inode), ..) => store.begin(copy, inode, place)?,
         (Job::Rotate { next, cut }, Some(copy), Some(inode)) => {

@@ -50,7 +50,7 @@ pub const MUTANTS: [(Mutant, u64); 12] = [
     (Mutant::NotWrittenAgain, 0),
     (Mutant::SyncErrorsIgnored, 0),
     (Mutant::Appending, 0),
-    (Mutant::ArchiveReplaced, 1240),
+    (Mutant::ArchiveReplaced, 0),
     (Mutant::NotCut, 0),
     (Mutant::BootStays, 0),
 ];

@@ -56,6 +56,11 @@ pub fn judge(
     rules: Rules,
     moment: Moment,
 ) -> Result<(), String> {
+    if let Some((path, _)) =
+        shared.foreign_names.iter().find(|(path, node)| shared.disk.names.get(*path) != Some(node))
+    {
+        return Err(format!("{} was somebody's and is no more", path.display()));
+    }
     let pointer = read_pointer(shared)?;
     let mut pieces = pieces(shared);
     if pointer.is_none() && pieces.iter().any(|piece| !piece.bytes.is_empty()) {
@@ -118,6 +123,7 @@ fn pieces(shared: &Shared) -> Vec<Piece<'_>> {
         .disk
         .names
         .iter()
+        .filter(|(_, number)| !shared.foreign.contains(number))
         .filter(|(path, _)| !aside.contains(path) && !path.to_string_lossy().contains("unverified"))
         .map(|(path, number)| (number, path))
         .collect();

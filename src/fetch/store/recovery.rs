@@ -160,6 +160,7 @@ impl<F: Fs> Store<F> {
         }
         self.write_again(&file, &moved, pointer.durable, kept)?;
         self.fs.sync_data(&file).doing("sync", &moved)?;
+        self.settle_moved()?;
         let copy = match empty {
             Some(copy) => copy,
             None => self.create_copy()?,

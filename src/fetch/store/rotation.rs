@@ -167,6 +167,7 @@ impl<F: Fs> Store<F> {
             };
         }
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
+        self.settle_moved()?;
         let new = match self.open_copy()? {
             Some((found, 0)) => found,
             Some(_) => return Err(StoreFault::Changed(self.copy.clone())),
@@ -176,6 +177,13 @@ impl<F: Fs> Store<F> {
         self.point(generation, &place, new.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
         Ok(Some(Standing { copy: Some(new), generation: Some(generation), place, events }))
+    }
+
+    /// A new copy takes the name of the renamed one only when that has another on disk, too: else a power
+    /// loss could leave the new one in its place.
+    pub(super) fn settle_moved(&self) -> Done<()> {
+        let dir = dir_of(&self.copy);
+        self.fs.sync_dir(dir).doing("sync directory", dir)
     }
 
     pub(super) fn archive_path(&self, suffix: &str) -> PathBuf {
