@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fetchlogs::fetch::manifest::manifest_path;
 use fetchlogs::fetch::pointer::scratch_path;
 use fetchlogs::pos::{FileFacts, FileId};
 use fetchlogs::sys::fs::{Fs, dir_of};
@@ -328,6 +329,8 @@ impl Fs for SimFs {
         let node = shared.disk.create(path);
         if path == shared.copy {
             shared.last = Last::CreatedCopy;
+        } else if path == manifest_path(&shared.pointer) {
+            shared.last = Last::CreatedManifest;
         }
         Ok(SimFile { node, path: path.to_path_buf(), life: shared.life })
     }
@@ -430,6 +433,8 @@ impl Fs for SimFs {
         let is_scratch = file.path == scratch_path(&shared.pointer);
         if (shared.skips(Mutant::ScratchNotSynced) && is_scratch)
             || (shared.skips(Mutant::CopyNotSynced) && file.path == shared.copy)
+            || (shared.skips(Mutant::ManifestNotSynced)
+                && file.path == manifest_path(&shared.pointer))
         {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::Trust;
+use crate::fetch::manifest::Ending;
 use crate::fetch::terms::{Job, Output};
 use crate::pos::{Generation, Offset, Position};
 use crate::proto::WireFault;
@@ -66,8 +67,8 @@ impl Source {
 
     /// The status line has come, in protocol 2.
     pub fn handle_answer(&mut self, now: Instant, answer: &Answer) {
-        let Answer { inode, file, id, from, mtime_ns, .. } = *answer;
-        let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
+        let Answer { inode, file, id, from, size, mtime_ns, .. } = *answer;
+        let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns), heard: size };
         self.handle_reply(now, file, generation, from);
     }
 
@@ -81,7 +82,7 @@ impl Source {
             // It answers, and has not what we asked for: that has become shorter.
             (Some(known), _) if anew && self.contradictions >= CONTRADICTIONS_MAX => {
                 self.contradictions = 0;
-                self.rotate_lost(known, generation);
+                self.rotate_lost(known, generation, Ending::Gone);
             }
             // If it was away for a while, now the old question will be answered.
             (Some(_), _) if anew => {
@@ -103,18 +104,17 @@ impl Source {
             }
             (Some(known), File::Same) => {
                 self.place.at = from;
+                let heard = known.heard.max(generation.heard);
                 let renamed = (known.inode, known.id) != (generation.inode, generation.id);
                 if renamed && generation.id.is_some() {
-                    self.hold(Job::Begin(generation));
+                    self.hold(Job::Begin(Generation { heard, ..generation }));
                 } else {
+                    self.generation = Some(Generation { heard, ..known });
                     self.follow(now);
                 }
             }
-            (Some(_), File::Next) => {
-                let cut = self.unverified_tail();
-                self.hold(Job::Rotate { next: generation, cut });
-            }
-            (Some(known), File::Lost(_)) => self.rotate_lost(known, generation),
+            (Some(known), File::Next) => self.rotate_complete(known, generation, from),
+            (Some(known), File::Lost(why)) => self.rotate_lost(known, generation, why.into()),
         }
     }
 
