@@ -11,10 +11,11 @@ use clap::Parser;
 use super::fetcher::{Fetcher, Unfinished};
 use super::settings::{Settings, read_config};
 use super::terms::{Goal, SyncPolicy, Timing};
+use super::verify::verify;
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
 use crate::sys::cause::cause;
-use crate::sys::limits;
+use crate::sys::{limits, signal};
 
 /// A wait of nothing would be a hot loop or a failure every time.
 fn parse_wait(text: &str) -> Result<Duration, String> {
@@ -55,6 +56,10 @@ struct Args {
     /// End when everything that there is now is fetched: 0 if all of it could be
     #[arg(long)]
     once: bool,
+    /// Compare copies and archives with their sources by digest, and with the manifest: a line each, 0 if
+    /// all are proved. With --once: when everything is fetched
+    #[arg(long, conflicts_with_all = ["demo", "check"])]
+    verify: bool,
 }
 
 /// Runs `fetch_logs`. `demo`, which needs both ends, is given the value of `--once`.
@@ -82,17 +87,41 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
         sync: args.sync,
     };
     let goal = if args.once { Goal::Once } else { Goal::Follow };
-    match run(Settings { snmp_dir, conf, timing, goal }, config) {
-        Ok(unfinished) if unfinished.is_empty() => ExitCode::SUCCESS,
-        Ok(unfinished) => {
-            unfinished.iter().for_each(|source| eprintln!("{source}"));
-            ExitCode::FAILURE
-        }
+    let settings = Settings { snmp_dir, conf, timing, goal };
+    let done = match (args.once, args.verify) {
+        (false, true) => prove(&config, &timing),
+        (true, true) => fetch(settings, config.clone())
+            .and_then(|complete| Ok(prove(&config, &timing)? && complete)),
+        (_, false) => fetch(settings, config),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
             eprintln!("{fault}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Names what failed, for the operator.
+fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
+    move |error| format!("cannot {what}: {}", cause(&error))
+}
+
+/// Fetches; tells what is not complete of what was to be, and gives whether all is.
+fn fetch(settings: Settings, config: FetchConfig) -> Result<bool, String> {
+    let unfinished = run(settings, config)?;
+    unfinished.iter().for_each(|source| eprintln!("{source}"));
+    Ok(unfinished.is_empty())
+}
+
+/// Verifies; gives whether all is proved.
+fn prove(config: &FetchConfig, timing: &Timing) -> Result<bool, String> {
+    // If it was fetched before, the signals were the fetcher's.
+    signal::obey_by_default().map_err(cannot("give signals their meaning"))?;
+    let mut stdout = std::io::stdout();
+    verify(config, timing, |line| writeln!(stdout, "{line}")).map_err(cannot("verify"))
 }
 
 fn print_sources(config: &FetchConfig) -> ExitCode {
@@ -104,9 +133,6 @@ fn print_sources(config: &FetchConfig) -> ExitCode {
 }
 
 fn run(settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
-    fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
-        move |error| format!("cannot {what}: {}", cause(&error))
-    }
     let diagnostics = Output::to(std::io::stderr()).map_err(cannot("start a thread"))?;
     crate::status::output::start_log(diagnostics.clone());
     let event_log = Output::to(std::io::stdout()).map_err(cannot("start a thread"))?;

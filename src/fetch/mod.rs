@@ -11,6 +11,7 @@
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`] what waits for disks and name servers
 //! * [`board`] when status files are written
+//! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
 //! * [`cli`], [`settings`] the command line and the configuration
 
 pub mod backoff;
@@ -27,3 +28,4 @@ pub mod settings;
 pub mod source;
 pub mod store;
 pub mod terms;
+pub mod verify;
