@@ -1,7 +1,9 @@
 //! The command line of `fetch_logs`.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::fetcher::{Fetcher, Unfinished};
+use super::list::{EVERYTHING, Place, check_pattern, list};
 use super::settings::{Settings, read_config};
 use super::terms::{Goal, SyncPolicy, Timing};
 use super::verify::verify;
@@ -27,10 +30,10 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 #[command(name = "fetch_logs", version)]
 struct Args {
     /// Directory of the status files, one per host
-    #[arg(required_unless_present = "demo")]
+    #[arg(required_unless_present_any = ["demo", "list"])]
     snmp_dir: Option<PathBuf>,
     /// Configuration: a source a line, `host port remote local pointer`
-    #[arg(required_unless_present = "demo")]
+    #[arg(required_unless_present_any = ["demo", "list"])]
     conf: Option<PathBuf>,
     /// Print each source as understood and exit: 0 if the configuration is right, 2 if not
     #[arg(long)]
@@ -60,6 +63,26 @@ struct Args {
     /// all are proved. With --once: when everything is fetched
     #[arg(long, conflicts_with_all = ["demo", "check"])]
     verify: bool,
+    /// Print what a responder serves: inode, size, time of the last change, path; all, or what matches
+    #[arg(
+        long,
+        value_names = ["HOST:PORT", "PATTERN"],
+        num_args = 1..=2,
+        conflicts_with_all = ["snmp_dir", "conf", "demo", "check", "once", "verify"],
+    )]
+    list: Vec<OsString>,
+}
+
+impl Args {
+    fn timing(&self) -> Timing {
+        Timing {
+            reconnect: self.reconnect,
+            connect_timeout: self.connect_timeout,
+            reply_timeout: self.reply_timeout,
+            idle_timeout: self.idle_timeout,
+            sync: self.sync,
+        }
+    }
 }
 
 /// Runs `fetch_logs`. `demo`, which needs both ends, is given the value of `--once`.
@@ -67,6 +90,10 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
     let args = Args::parse();
     if args.demo {
         return demo(args.once);
+    }
+    let timing = args.timing();
+    if let Some((place, pattern)) = args.list.split_first() {
+        return print_list(place, pattern.first().map(OsString::as_os_str), &timing);
     }
     let (Some(snmp_dir), Some(conf)) = (args.snmp_dir, args.conf) else { return ExitCode::from(2) };
     let config = match read_config(&conf) {
@@ -79,13 +106,6 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
     if args.check {
         return print_sources(&config);
     }
-    let timing = Timing {
-        reconnect: args.reconnect,
-        connect_timeout: args.connect_timeout,
-        reply_timeout: args.reply_timeout,
-        idle_timeout: args.idle_timeout,
-        sync: args.sync,
-    };
     let goal = if args.once { Goal::Once } else { Goal::Follow };
     let settings = Settings { snmp_dir, conf, timing, goal };
     let done = match (args.once, args.verify) {
@@ -122,6 +142,28 @@ fn prove(config: &FetchConfig, timing: &Timing) -> Result<bool, String> {
     signal::obey_by_default().map_err(cannot("give signals their meaning"))?;
     let mut stdout = std::io::stdout();
     verify(config, timing, |line| writeln!(stdout, "{line}")).map_err(cannot("verify"))
+}
+
+fn print_list(place: &OsStr, pattern: Option<&OsStr>, timing: &Timing) -> ExitCode {
+    let pattern = pattern.map_or(EVERYTHING, OsStr::as_bytes);
+    let shown = place.to_string_lossy();
+    let cannot = |cause: String| eprintln!("cannot list {shown}: {cause}");
+    let place = check_pattern(pattern).and_then(|()| Place::parse(&shown));
+    let place = match place {
+        Ok(place) => place,
+        Err(cause) => {
+            cannot(cause);
+            return ExitCode::from(2);
+        }
+    };
+    let mut stdout = std::io::stdout().lock();
+    match list(&place, pattern, timing, |row| writeln!(stdout, "{row}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            cannot(cause);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn print_sources(config: &FetchConfig) -> ExitCode {

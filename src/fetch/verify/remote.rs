@@ -1,11 +1,11 @@
 //! One question for a digest, and its answer: a blocking connection.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::io::Write;
+use std::net::TcpStream;
 
 use super::proof::Heard;
 use crate::config::Host;
+use crate::fetch::dial::{Dial, hear};
 use crate::fetch::terms::Timing;
 use crate::proto::answer::File;
 use crate::proto::ask::{Ask, Extent, emit_ask};
@@ -14,7 +14,6 @@ use crate::proto::frame::{Event, Frames};
 use crate::proto::refusal::Code;
 use crate::proto::status::Reply;
 use crate::sys::cause::cause;
-use crate::sys::net;
 
 /// Read at once: an answer has some hundred bytes.
 const READ_BYTES: usize = 4096;
@@ -22,11 +21,8 @@ const READ_BYTES: usize = 4096;
 /// Who is asked, and how long is waited.
 #[derive(Debug)]
 pub struct Responder<'a> {
-    host: &'a Host,
-    port: u16,
+    dial: Dial<'a>,
     timing: &'a Timing,
-    /// The address that was connected to last.
-    proven: Option<SocketAddr>,
 }
 
 /// A question that was sent.
@@ -50,46 +46,18 @@ pub enum Told {
 impl<'a> Responder<'a> {
     /// The responder at `host` and `port`.
     pub fn new(host: &'a Host, port: u16, timing: &'a Timing) -> Responder<'a> {
-        Responder { host, port, timing, proven: None }
+        Responder { dial: Dial::new(host, port, timing.connect_timeout), timing }
     }
 
     /// Connects and asks. The error says why not.
     pub fn ask(&mut self, extent: Extent) -> Result<Asked<'a>, String> {
         let timing = self.timing;
-        let mut stream = self.connect()?;
+        let mut stream = self.dial.connect()?;
         let ask = Ask::Digest(Box::new(extent));
         stream.write_all(&emit_ask(&ask)).map_err(|error| cause(&error))?;
         let ear = Ear::after(&ask);
         let Ask::Digest(extent) = ask else { return Err("no question".to_owned()) };
         Ok(Asked { stream, ear, extent: *extent, timing })
-    }
-
-    fn connect(&mut self) -> Result<TcpStream, String> {
-        let mut why = "no address".to_owned();
-        for address in self.addresses()? {
-            match net::connect_within(address, self.timing.connect_timeout) {
-                Ok(stream) => {
-                    self.proven = Some(address);
-                    return Ok(stream);
-                }
-                Err(error) => why = cause(&error),
-            }
-        }
-        self.proven = None;
-        Err(why)
-    }
-
-    fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        if let Some(proven) = self.proven {
-            return Ok(vec![proven]);
-        }
-        match self.host {
-            Host::Address(address) => Ok(vec![SocketAddr::new(*address, self.port)]),
-            Host::Name(name) => match (name.as_str(), self.port).to_socket_addrs() {
-                Ok(addresses) => Ok(addresses.collect()),
-                Err(error) => Err(format!("cannot look up {name}: {error}")),
-            },
-        }
     }
 }
 
@@ -105,7 +73,7 @@ impl Asked<'_> {
                 None => self.timing.reply_timeout,
                 Some(_) => self.timing.idle_timeout,
             };
-            let mut bytes = match read(&mut self.stream, &mut buf, patience)? {
+            let mut bytes = match hear(&mut self.stream, &mut buf, patience)? {
                 [] if frames.is_some() => return Err("connection closed".to_owned()),
                 [] => {
                     return Err(
@@ -152,26 +120,6 @@ impl Asked<'_> {
                     Event::Heartbeat { .. } | Event::Data(_) => {}
                 }
             }
-        }
-    }
-}
-
-/// The next bytes; none at the end of the connection.
-fn read<'b>(
-    stream: &mut TcpStream,
-    buf: &'b mut [u8],
-    patience: Duration,
-) -> Result<&'b [u8], String> {
-    let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "timeout".to_owned(),
-        _ => cause(&error),
-    };
-    stream.set_read_timeout(Some(patience)).map_err(told)?;
-    loop {
-        match stream.read(buf) {
-            Ok(count) => return Ok(&buf[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(told(error)),
         }
     }
 }
