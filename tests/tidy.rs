@@ -26,6 +26,8 @@ const PURE: &[&str] = &[
     "fetch/source/asking.rs",
     "fetch/source/leaving.rs",
     "fetch/source/once.rs",
+    "fetch/verify/lines.rs",
+    "fetch/verify/proof.rs",
     "serve/allow.rs",
     "serve/files.rs",
     "serve/order.rs",

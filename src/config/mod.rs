@@ -42,4 +42,4 @@ pub use fetch::{FetchConfig, Protocol, SOURCES_MAX, SourceConfig, parse_fetch};
 pub use host::{HOST_BYTES_MAX, Host};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use serve::{ServeConfig, ServedFile};
-pub use words::{Word, WordFault, emit_word, split_words};
+pub use words::{Word, WordFault, emit_word, plain_word, split_words};
