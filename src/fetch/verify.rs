@@ -199,7 +199,8 @@ impl<'a> Work<'a> {
             Err(why) => return Verdict::Unreadable(why),
         };
         let manifest::Line { inode, id, seen_ns, .. } = *listed;
-        let source = self.prove(Generation { inode, id, seen_ns }, range, &mut bytes);
+        let generation = Generation { id, seen_ns, ..Generation::of(inode) };
+        let source = self.prove(generation, range, &mut bytes);
         Verdict::Compared { source, manifest }
     }
 

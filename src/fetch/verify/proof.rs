@@ -137,7 +137,7 @@ impl Proof {
 
     /// What is to be done next.
     pub fn step(&self) -> Step {
-        let Generation { inode, id, seen_ns } = self.generation;
+        let Generation { inode, id, seen_ns, .. } = self.generation;
         match &self.state {
             State::Whole { by, .. } => {
                 Step::Ask(question(inode, id, seen_ns, *by, self.range.clone()))

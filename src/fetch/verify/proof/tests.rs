@@ -63,7 +63,7 @@ impl Ours {
 }
 
 fn generation(id: Option<&str>) -> Generation {
-    Generation { inode: Inode::new(7), id: id.map(token), seen_ns: Some(5) }
+    Generation { id: id.map(token), seen_ns: Some(5), ..Generation::of(Inode::new(7)) }
 }
 
 /// What is found out, and with how many questions.
