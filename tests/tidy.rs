@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "serve/session/finding.rs",
     "serve/session/mouth.rs",
     "serve/session/proving.rs",
+    "serve/session/replaying.rs",
     "serve/session/wording.rs",
     "serve/tail.rs",
     "status/event.rs",

@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use super::errands::{Done, Found, Located, Proof, Search};
+use super::errands::{self, Done, Found, Located, Proof, Search};
 use super::files::{FileNo, Files};
 use super::finder::Unserved;
+use super::finder::packed::{self, Body};
 use super::jobs::{Errand, Jobs, Lane};
 use super::listeners::Refused;
-use super::session::{CloseReason, Input, Output, Session, Times};
+use super::session::{Answered, CloseReason, Input, Opening, Output, Piece, Session, Times};
 use super::tail::{Place, View};
+use super::unpacking::{Ending, Unpacking};
 use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
@@ -25,6 +27,7 @@ use crate::proto::printable;
 use crate::proto::refusal::Refusal;
 use crate::proto::request::Request;
 use crate::proto::serve::mask;
+use crate::sys::clock;
 use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
 
@@ -68,7 +71,7 @@ pub struct Conn {
     asked: Vec<u8>,
     followed: Option<Followed>,
     /// The file of which a range is to be proved.
-    proved: Option<File>,
+    proved: Option<Body<File>>,
     /// What is being done for it, and how that ended.
     errand: Option<Errand>,
     done: Option<Done>,
@@ -84,6 +87,8 @@ pub struct Conn {
 struct Followed {
     number: FileNo,
     file: File,
+    /// What a compressed file held; away while the next piece is being read.
+    packed: Option<Box<Unpacking>>,
 }
 
 /// How a turn ended.
@@ -269,9 +274,13 @@ impl Conn {
                     Some(input) => input,
                     None => return Turn::Rest,
                 },
+                Output::Unpack => match self.unpack(desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
                 Output::Hash(range) => match self.proved.take() {
-                    Some(file) => {
-                        self.hash(Proof::new(file, range), desk);
+                    Some(body) => {
+                        self.hash(Proof::new(body, range), desk);
                         return Turn::Rest;
                     }
                     None => Input::Unreadable,
@@ -344,12 +353,37 @@ impl Conn {
         self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
     }
 
+    /// What there is of a compressed file, or has somebody read on.
+    fn unpack(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
+        let Some(followed) = &mut self.followed else { return Some(Input::Unreadable) };
+        let Some(unpacking) = followed.packed.take() else {
+            // Whoever has it has failed, unless it is still away.
+            return self.errand.is_none().then_some(Input::Unreadable);
+        };
+        let piece = match (unpacking.rest().len(), unpacking.ending()) {
+            (0, None) => {
+                let work = move |_: &AtomicBool| errands::unpack(unpacking);
+                self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+                return None;
+            }
+            (0, Some(Ending::Whole)) => Piece::End,
+            (0, Some(Ending::Damaged(_))) if is_unfinished(desk, &followed.file) => {
+                Piece::Unfinished
+            }
+            // The operator is told when the next request finds it so.
+            (0, Some(Ending::Damaged(_))) => Piece::Damaged,
+            (count, _) => Piece::Bytes(count),
+        };
+        followed.packed = Some(unpacking);
+        Some(Input::Ready(piece))
+    }
+
     /// What was done for it, if it may be told at any time.
     fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
         match self.done.take()? {
             Done::Found(found) => Some(self.handle_found(found, now, desk)),
-            Done::Located(Ok(Located { file, answer, to })) => {
-                self.proved = Some(file);
+            Done::Located(Ok(Located { body, answer, to })) => {
+                self.proved = Some(body);
                 Some(Input::Located(answer, to))
             }
             Done::Located(Err(unserved)) => Some(self.refuse(unserved, now, desk)),
@@ -361,6 +395,12 @@ impl Conn {
                     None
                 }
             },
+            Done::Unpacked(unpacking) => {
+                if let Some(followed) = &mut self.followed {
+                    followed.packed = Some(unpacking);
+                }
+                None
+            }
             Done::Failed if self.followed.is_none() => Some(Input::Unreadable),
             // It will be asked for again.
             Done::Failed => None,
@@ -379,10 +419,16 @@ impl Conn {
         desk: &mut Desk,
     ) -> Input<'static> {
         match (found, desk.files.look_up(&self.asked)) {
-            (Ok(Found { file, opening }), Some(number)) => {
-                self.followed = Some(Followed { number, file });
-                Input::Opened(opening)
-            }
+            (Ok(Found { body, answer, from, size, quiet }), Some(number)) => match (body, answer) {
+                (Body::Packed(file, packed), Answered::Two(answer)) => {
+                    self.followed = Some(Followed { number, file, packed: Some(packed) });
+                    Input::Packed(answer)
+                }
+                (Body::Plain(file) | Body::Packed(file, _), answer) => {
+                    self.followed = Some(Followed { number, file, packed: None });
+                    Input::Opened(Opening { answer, from, size, quiet })
+                }
+            },
             (Ok(_), None) => self.refuse(Unserved::not_configured(), now, desk),
             (Err(unserved), _) => self.refuse(unserved, now, desk),
         }
@@ -396,7 +442,7 @@ impl Conn {
     }
 
     fn look(&self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
-        let Some(Followed { number, file }) = &self.followed else { return Input::Unreadable };
+        let Some(Followed { number, file, .. }) = &self.followed else { return Input::Unreadable };
         let Ok(facts) = desk.logs.facts(file) else { return Input::Unreadable };
         let place = match desk.logs.facts_at(&desk.files.get(*number).path) {
             Ok(Some(at_path)) if at_path.same_file(&facts) => Place::Kept,
@@ -423,7 +469,7 @@ impl Conn {
         if self.errand.is_some() {
             return None;
         }
-        let Some(Followed { number, file }) = &self.followed else {
+        let Some(Followed { number, file, .. }) = &self.followed else {
             return Some(Input::Unreadable);
         };
         let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
@@ -452,12 +498,20 @@ impl Conn {
         desk: &mut Desk,
         budget: &mut usize,
     ) -> Input<'static> {
-        let Some(followed) = &self.followed else { return Input::Unreadable };
+        let Some(followed) = &mut self.followed else { return Input::Unreadable };
         let words = self.session.words().len();
         let (head, body) = desk.buffer.split_at_mut(words);
         head.copy_from_slice(self.session.words());
         let room = body.len().min(most);
-        let end = match desk.logs.read_at(&followed.file, &mut body[..room], from) {
+        let read = match &followed.packed {
+            None => desk.logs.read_at(&followed.file, &mut body[..room], from),
+            Some(unpacking) => {
+                let rest = &unpacking.rest()[..unpacking.rest().len().min(room)];
+                body[..rest.len()].copy_from_slice(rest);
+                Ok(rest.len())
+            }
+        };
+        let end = match read {
             Ok(0) => return Input::Sent(0),
             Ok(count) => words + count,
             Err(_) => return Input::Unreadable,
@@ -474,6 +528,9 @@ impl Conn {
             self.session.handle(now, Input::Said(count.min(words)));
         }
         let sent = count.saturating_sub(words);
+        if let Some(unpacking) = &mut followed.packed {
+            unpacking.consume(sent);
+        }
         *budget -= sent;
         // A short write says that the socket is full, as well as WouldBlock does (epoll(7)).
         if count == end {
@@ -484,6 +541,13 @@ impl Conn {
         }
         Input::Blocked
     }
+}
+
+/// Whether more may come of a compressed file that ends early.
+fn is_unfinished(desk: &Desk, file: &File) -> bool {
+    let (linger, wall_ns) = (desk.times.linger, clock::wall_ns());
+    let facts = desk.logs.facts(file);
+    facts.is_ok_and(|facts| packed::is_unfinished(&*desk.logs, file, &facts, linger, wall_ns))
 }
 
 /// Writes what the socket takes; 0 when it takes nothing now.

@@ -7,8 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::files::{FileNo, Files};
+use super::finder::packed::Body;
 use super::finder::{Finder, Unserved};
-use super::session::{Answered, Opening};
+use super::session::Answered;
+use super::unpacking::Unpacking;
 use crate::pos::{FileFacts, Offset, Token};
 use crate::proto::answer::Answer;
 use crate::proto::ask::Extent;
@@ -32,6 +34,8 @@ pub enum Done {
     Located(Result<Located, Unserved>),
     /// A piece of a range was hashed.
     Hashed(Box<Proof>),
+    /// A piece of a compressed file was read.
+    Unpacked(Box<Unpacking>),
     /// Whether a later generation exists.
     Successor(bool),
     /// It has not ended as it should.
@@ -41,36 +45,48 @@ pub enum Done {
 /// A generation to be served.
 #[derive(Debug)]
 pub struct Found {
-    /// Its file.
-    pub file: File,
-    /// What the session is told of it.
-    pub opening: Opening,
+    /// Its bytes.
+    pub body: Body<File>,
+    /// The answer.
+    pub answer: Answered,
+    /// The first byte to be sent.
+    pub from: Offset,
+    /// The file's length.
+    pub size: Offset,
+    /// How long it has been without its name and nothing was written to it.
+    pub quiet: Duration,
 }
 
 /// A generation of which a range is to be proved, or what would follow it.
 #[derive(Debug)]
 pub struct Located {
-    /// Its file.
-    pub file: File,
+    /// Its bytes; those of a compressed file from the beginning.
+    pub body: Body<File>,
     /// The answer.
     pub answer: Box<Answer>,
     /// The end of the range.
     pub to: Offset,
 }
 
-/// A range of a file that is being hashed.
+/// A range of a generation that is being hashed.
 #[derive(Debug)]
 pub struct Proof {
-    file: File,
-    rest: Range<Offset>,
+    body: Body<File>,
+    /// What was read of a compressed file, and of all others what was hashed.
+    at: Offset,
+    range: Range<Offset>,
     digester: Digester,
     failed: bool,
 }
 
 impl Proof {
     /// Nothing of the range is hashed yet.
-    pub fn new(file: File, range: Range<Offset>) -> Proof {
-        Proof { file, rest: range, digester: Digester::new(), failed: false }
+    pub fn new(body: Body<File>, range: Range<Offset>) -> Proof {
+        let at = match &body {
+            Body::Plain(_) => range.start,
+            Body::Packed(..) => 0,
+        };
+        Proof { body, at, range, digester: Digester::new(), failed: false }
     }
 
     /// The digest, once all of the range is hashed; an error if it cannot be read.
@@ -78,27 +94,45 @@ impl Proof {
         if self.failed {
             return Some(Err(()));
         }
-        self.rest.is_empty().then(|| Ok(self.digester.whole()))
+        (self.at >= self.range.end).then(|| Ok(self.digester.whole()))
     }
 
     /// Hashes the next piece.
     pub fn go_on(mut self, logs: &DiskLogs, stop: &AtomicBool) -> Done {
         let logs = Stoppable { logs, stop };
         let mut buffer = vec![0; READ_BYTES];
-        let end = self.rest.end.min(self.rest.start.saturating_add(HASHED_BYTES));
-        while self.rest.start < end && !self.failed {
-            let room = usize::try_from(end - self.rest.start)
-                .map_or(READ_BYTES, |room| room.min(READ_BYTES));
-            match logs.read_at(&self.file, &mut buffer[..room], self.rest.start) {
+        let end = self.range.end.min(self.at.saturating_add(HASHED_BYTES));
+        while self.at < end && !self.failed {
+            let room =
+                usize::try_from(end - self.at).map_or(READ_BYTES, |room| room.min(READ_BYTES));
+            let read = match &mut self.body {
+                Body::Plain(file) => logs.read_at(file, &mut buffer[..room], self.at),
+                Body::Packed(_, unpacking) => logs.check_wanted().map(|()| {
+                    unpacking.refill();
+                    let count = unpacking.rest().len().min(room);
+                    buffer[..count].copy_from_slice(&unpacking.rest()[..count]);
+                    unpacking.consume(count);
+                    count
+                }),
+            };
+            match read {
                 Ok(0) | Err(_) => self.failed = true,
                 Ok(count) => {
-                    self.digester.update(&buffer[..count]);
-                    self.rest.start += count as Offset;
+                    let before = self.range.start.saturating_sub(self.at);
+                    let before = usize::try_from(before).map_or(count, |before| before.min(count));
+                    self.digester.update(&buffer[before..count]);
+                    self.at += count as Offset;
                 }
             }
         }
         Done::Hashed(Box::new(self))
     }
+}
+
+/// Reads the next piece of a compressed file.
+pub fn unpack(mut unpacking: Box<Unpacking>) -> Done {
+    unpacking.refill();
+    Done::Unpacked(unpacking)
 }
 
 /// What it takes to look for a generation. The table is that of the time when it was asked for.
@@ -125,12 +159,12 @@ impl Search {
             None => finder.find(served, request.have).map(|found| {
                 let answer = Answered::One(found.status);
                 let (from, size, quiet) = (found.from, found.facts.size, found.quiet);
-                Found { file: found.file, opening: Opening { answer, from, size, quiet } }
+                Found { body: Body::Plain(found.file), answer, from, size, quiet }
             }),
             Some(asked) => finder.compare(served, request.have, asked).map(|found| {
                 let answer = Answered::Two(Box::new(found.answer(self.boot)));
-                let (from, size, quiet) = (found.from, found.facts.size, found.quiet);
-                Found { file: found.file, opening: Opening { answer, from, size, quiet } }
+                let (from, size, quiet) = (found.from, found.size, found.quiet);
+                Found { body: found.body, answer, from, size, quiet }
             }),
         };
         Done::Found(found)
@@ -142,7 +176,7 @@ impl Search {
         let found = self.finder(&logs).prove(self.files.get(self.number), extent);
         Done::Located(found.map(|found| {
             let answer = Box::new(found.answer(self.boot));
-            Located { file: found.file, answer, to: extent.to.offset }
+            Located { body: found.body, answer, to: extent.to.offset }
         }))
     }
 

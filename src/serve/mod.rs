@@ -40,6 +40,7 @@ mod responder;
 mod sentences;
 pub mod session;
 pub mod tail;
+pub mod unpacking;
 
 pub use files::{FileNo, Files, Rotated, Served};
 pub use responder::Responder;

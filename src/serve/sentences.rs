@@ -80,6 +80,11 @@ pub fn missing(path: &Path) {
     log::warn!("cannot find {}: it is served when it is there", path.display());
 }
 
+/// A compressed file that ends early or is not what its name says.
+pub fn damaged(path: &Path) {
+    log::warn!("cannot read all of {}: it is damaged, and what was in it is lost", path.display());
+}
+
 /// Nobody is on the allow list.
 pub fn nobody_allowed() {
     log::warn!("cannot answer anybody: the configuration has no allow");

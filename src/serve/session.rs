@@ -12,7 +12,7 @@
 //!    +-- too slow, hung up ----> (closed) <--- hung up, did not read, fault
 //! ```
 //!
-//! Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
+//! A compressed generation is not followed but sent, in Replaying. Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
 //! from there to Parting.
 //!
 //! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
@@ -47,14 +47,18 @@ use crate::proto::request::Request;
 use crate::proto::serve::Ear;
 use crate::proto::status::Status;
 
+pub use replaying::Piece;
+
 use finding::Finding;
 use mouth::BLOCKED_MAX;
 use proving::Proving;
+use replaying::Replaying;
 use wording::Wording;
 
 mod finding;
 mod mouth;
 mod proving;
+mod replaying;
 mod wording;
 
 /// How long things may take.
@@ -80,6 +84,7 @@ enum State {
     Asking { ear: Ear, deadline: Instant },
     Finding(Finding),
     Following(Following),
+    Replaying(Replaying),
     Proving(Proving),
     Parting(Parting),
 }
@@ -128,6 +133,10 @@ pub enum Input<'a> {
     Refused(Refusal),
     /// The generation was opened.
     Opened(Opening),
+    /// The same of one that was compressed.
+    Packed(Box<Answer>),
+    /// What there is of it.
+    Ready(Piece),
     /// The generation was looked for of which the digest was asked for up to that offset.
     Located(Box<Answer>, Offset),
     /// The digest of the range.
@@ -181,6 +190,8 @@ pub enum Output {
     Hash(Range<Offset>),
     /// Write [`Session::words`], all in one call.
     Say,
+    /// Have the next piece of the compressed file read.
+    Unpack,
     /// Look at the file.
     Look,
     /// Ask who has the file open for writing, and *after that* look at it.
@@ -242,6 +253,7 @@ impl Session {
             State::Asking { .. } => &[],
             State::Finding(finding) => finding.mouth.words(),
             State::Following(following) => &following.words,
+            State::Replaying(replaying) => replaying.mouth.words(),
             State::Proving(proving) => proving.mouth.words(),
             State::Parting(parting) => &parting.words,
         }
@@ -252,13 +264,18 @@ impl Session {
         match &self.state {
             State::Asking { .. } | State::Finding(_) | State::Proving(_) => None,
             State::Following(following) => Some(following.tail.sent()),
+            State::Replaying(replaying) => Some(replaying.sent()),
             State::Parting(parting) => parting.sent,
         }
     }
 
     /// What to say to the fetcher if the program ends now.
     pub fn farewell(&self) -> Option<Vec<u8>> {
-        let State::Following(one) = &self.state else { return None };
+        let one = match &self.state {
+            State::Following(one) => one,
+            State::Replaying(replaying) => return replaying.farewell(),
+            _ => return None,
+        };
         let may = one.wording.is_two() && one.wording.may_close() && one.words.is_empty();
         may.then(|| emit_close(Reason::Shutdown, one.tail.sent()))
     }
@@ -269,6 +286,7 @@ impl Session {
             State::Asking { deadline, .. } => *deadline,
             State::Finding(finding) => finding.deadline(),
             State::Following(following) => following.deadline(self.times),
+            State::Replaying(replaying) => replaying.deadline(),
             State::Proving(proving) => proving.deadline(self.times),
             State::Parting(parting) => parting.deadline,
         }
@@ -291,6 +309,13 @@ impl Session {
                     self.state = State::Following(following);
                     Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
                 }
+                Input::Packed(answer) => {
+                    let (ear, said) = finding.take();
+                    let replaying = Replaying::new(now, ear, &said, &answer);
+                    let lied = replaying.check_durable().err();
+                    self.state = State::Replaying(replaying);
+                    Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
+                }
                 Input::Located(answer, to) => {
                     let (ear, said) = finding.take();
                     match Proving::begin(now, ear, said, &answer, to) {
@@ -304,6 +329,7 @@ impl Session {
                 input => finding.handle(now, input),
             },
             State::Following(following) => following.handle(now, input, self.times),
+            State::Replaying(replaying) => replaying.handle(now, input),
             State::Proving(proving) => proving.handle(now, input, self.times),
             State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
         };
@@ -362,6 +388,16 @@ fn refuse(ear: &Ear, mut said: Vec<u8>, refusal: &Refusal, reason: CloseReason) 
         Next::Part(said, reason)
     } else {
         Next::Do(close(reason))
+    }
+}
+
+/// What was never sent is not durable.
+fn durable_beyond(ear: &Ear, sent: Offset) -> Result<(), WireFault> {
+    match ear.durable() {
+        Some(durable) if durable > sent => {
+            Err(WireFault::Contradiction("an acknowledgement of what was not sent"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -425,9 +461,12 @@ impl Following {
             Input::Unreadable => close(CloseReason::Unreadable),
             Input::HungUp => close(CloseReason::HungUp),
             // An answer to a question that was not asked.
-            Input::Refused(_) | Input::Opened(_) | Input::Located(..) | Input::Hashed(_) => {
-                Output::Rest
-            }
+            Input::Refused(_)
+            | Input::Opened(_)
+            | Input::Packed(_)
+            | Input::Ready(_)
+            | Input::Located(..)
+            | Input::Hashed(_) => Output::Rest,
         };
         Next::Do(output)
     }
@@ -437,14 +476,8 @@ impl Following {
         self.check_durable()
     }
 
-    /// What was never sent is not durable.
     fn check_durable(&self) -> Result<(), WireFault> {
-        match self.ear.durable() {
-            Some(durable) if durable > self.tail.sent() => {
-                Err(WireFault::Contradiction("an acknowledgement of what was not sent"))
-            }
-            _ => Ok(()),
-        }
+        durable_beyond(&self.ear, self.tail.sent())
     }
 
     fn see(&mut self, now: Instant, view: View, times: Times) -> Next {

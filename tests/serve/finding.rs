@@ -7,7 +7,7 @@ use super::*;
 const MIB: u64 = 1 << 20;
 
 /// Rotated files that have to be read: to compare them takes seconds even on a fast machine.
-const OLD: usize = 64;
+const OLD: usize = 256;
 
 fn with_much_to_read(settings: &str) -> Bed {
     let bed = Bed::with(settings, &[("log", b"one\n"), ("other", b"")]);

@@ -5,6 +5,7 @@ mod common;
 mod ending;
 mod finding;
 mod limits;
+mod packed;
 mod peers;
 mod program;
 mod proving;

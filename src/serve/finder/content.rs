@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::candidates::Candidate;
+use super::packed::{Body, Reached};
 use super::{Finder, Nothing, Unserved, cannot};
 use crate::pos::{FileFacts, Inode, Offset, PATH_BYTES_MAX, Position, Start, Token};
 use crate::proto::ALIVE;
@@ -27,6 +28,7 @@ use crate::proto::asked::{Asked, Sample};
 use crate::proto::digest::{Digest, Digester};
 use crate::proto::serve::mask;
 use crate::serve::files::Served;
+use crate::serve::unpacking::Ending;
 use crate::sys::logs::Logs;
 
 /// Bytes read at once to be compared.
@@ -35,14 +37,16 @@ const PIECE_BYTES: usize = 64 << 10;
 /// A generation found for a protocol 2 request, and opened.
 #[derive(Debug)]
 pub struct Match<F> {
-    /// Its file.
-    pub file: F,
+    /// Its bytes.
+    pub body: Body<F>,
     /// What was seen of the open file, the inode's generation included.
     pub facts: FileFacts,
     /// How it relates to what the fetcher has.
     pub how: File,
     /// Where to begin.
     pub from: Offset,
+    /// Bytes of the generation as far as they are known.
+    pub size: Offset,
     /// How long it has been without its name and nothing was written to it; nothing for the current
     /// file.
     pub quiet: Duration,
@@ -59,7 +63,7 @@ impl<F> Match<F> {
             id: Token::of_file(&self.facts.id),
             boot,
             from: self.from,
-            size: self.facts.size,
+            size: self.size,
             mtime_ns: self.facts.modified_ns,
             name: self.rotated.as_deref().map(told_as),
         }
@@ -76,7 +80,7 @@ fn told_as(path: &Path) -> Vec<u8> {
 }
 
 /// An open file, and what was seen of it.
-type Opened<F> = (F, FileFacts);
+type Opened<F> = (Body<F>, FileFacts);
 
 /// Where the generation asked for is.
 enum Located<F> {
@@ -98,15 +102,33 @@ enum Fit {
     Short,
 }
 
+/// What a candidate turned out to be.
+enum Tried<F> {
+    /// The one asked for; a compressed one stands at the offset.
+    Same(Opened<F>),
+    /// Another one, and why if that can be told.
+    Other(Option<Why>),
+}
+
 /// What is looked for.
-struct Wanted<'a> {
-    have: Position,
+pub(super) struct Wanted<'a> {
+    pub(super) have: Position,
     asked: &'a Asked,
 }
 
 impl Wanted<'_> {
     fn has_number(&self, facts: &FileFacts) -> bool {
         facts.id.inode == self.have.inode.number()
+    }
+
+    /// Where each sample begins, the shorter one first.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (Offset, Sample)> {
+        let tail = self.asked.tail;
+        let tail = tail.map(|sample| (self.have.offset.saturating_sub(sample.len), sample));
+        let head = self.asked.head.map(|sample| (0, sample));
+        let mut samples = [tail, head];
+        samples.sort_by_key(|sample| sample.map(|(_, sample)| sample.len));
+        samples.into_iter().flatten()
     }
 
     fn has_samples(&self) -> bool {
@@ -125,8 +147,8 @@ impl<L: Logs> Finder<'_, L> {
         let Some(have) = have else { return self.begin(served, asked.start) };
         let wanted = Wanted { have, asked };
         let mut buffer = vec![0; PIECE_BYTES];
-        if let Some((file, facts)) = self.current(served, &wanted, &mut buffer) {
-            return Ok(self.found(None, (file, facts), File::Same, have.offset, Duration::ZERO));
+        if let Some(opened) = self.current(served, &wanted, &mut buffer) {
+            return Ok(self.found(None, opened, File::Same, have.offset, Duration::ZERO));
         }
         self.look_again(|| {
             let candidates = self.candidates(served)?;
@@ -138,22 +160,32 @@ impl<L: Logs> Finder<'_, L> {
     }
 
     /// The generation of which a range is to be proved, and never another: what would follow it is named
-    /// only where it cannot be had.
+    /// only where it cannot be had. A compressed one is at its beginning.
     pub fn prove(&self, served: &Served, extent: &Extent) -> Result<Match<L::File>, Unserved> {
         let wanted = Wanted { have: extent.to, asked: &extent.asked };
         let mut buffer = vec![0; PIECE_BYTES];
-        let same = |one: Option<&Candidate>, opened| {
-            self.found(one, opened, File::Same, extent.from, Duration::ZERO)
-        };
         if let Some(opened) = self.current(served, &wanted, &mut buffer) {
-            return Ok(same(None, opened));
+            return Ok(self.found(None, opened, File::Same, extent.from, Duration::ZERO));
         }
         self.look_again(|| {
             let candidates = self.candidates(served)?;
-            match self.locate(&candidates, &wanted, &mut buffer)? {
-                Located::Here(at, opened) => Ok(same(Some(&candidates[at]), opened)),
-                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
-            }
+            let (at, (body, facts)) = match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => (at, opened),
+                Located::Nowhere(why) => return self.after_lost(&candidates, &wanted, why),
+            };
+            let one = &candidates[at];
+            let body = match (one.packed, body) {
+                (Some(format), Body::Packed(file, read)) => {
+                    // The first decoder is gone before there is another.
+                    drop(read);
+                    let unpacking = self.unpack(format, &file)?;
+                    Body::Packed(file, Box::new(unpacking))
+                }
+                (_, body) => body,
+            };
+            let opened = (body, facts);
+            let found = self.found(Some(one), opened, File::Same, extent.to.offset, Duration::ZERO);
+            Ok(Match { from: extent.from, ..found })
         })
     }
 
@@ -167,7 +199,7 @@ impl<L: Logs> Finder<'_, L> {
         let (file, facts) = self.open(&served.path).ok()?;
         let same = wanted.has_number(&facts)
             && matches!(self.fit(wanted, buffer, &file, &facts), Ok(Fit::Same));
-        same.then_some((file, facts))
+        same.then_some((Body::Plain(file), facts))
     }
 
     /// What begins where nothing was fetched yet.
@@ -178,8 +210,9 @@ impl<L: Logs> Finder<'_, L> {
                 self.oldest(&candidates, File::First, |_| true)
             });
         }
-        let opened = self.open(&served.path).map_err(Nothing::of_current)?;
-        let from = if start == Start::End { opened.1.size } else { 0 };
+        let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
+        let from = if start == Start::End { facts.size } else { 0 };
+        let opened = (Body::Plain(file), facts);
         Ok(self.found(None, opened, File::First, from, Duration::ZERO))
     }
 
@@ -191,39 +224,76 @@ impl<L: Logs> Finder<'_, L> {
         buffer: &mut [u8],
     ) -> Result<Located<L::File>, Nothing> {
         let mut why = Why::Gone;
-        let plain = || candidates.iter().enumerate().filter(|(_, one)| !one.compressed);
-        for (at, one) in plain().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
-            let (file, facts) = match self.open_listed(one) {
-                Err(Nothing::Closed(_)) => continue,
-                opened => opened?,
-            };
-            match self.fit(wanted, buffer, &file, &facts).map_err(|error| {
+        // One that could not be looked into now may be the one, if no other is.
+        let mut unclear = None;
+        let all = || candidates.iter().enumerate().filter(|(_, one)| one.is_readable());
+        for (at, one) in all().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
+            match self.try_one(one, wanted, buffer) {
+                Ok(Tried::Same(opened)) => return Ok(Located::Here(at, opened)),
+                Ok(Tried::Other(told)) => why = told.unwrap_or(why),
+                Err(Nothing::Closed(_)) => {}
+                Err(Nothing::Refused(unserved)) if one.compressed => unclear = Some(unserved),
+                Err(nothing) => return Err(nothing),
+            }
+        }
+        if wanted.has_samples() {
+            let seen = wanted.asked.seen_ns.unwrap_or(0);
+            let newer = |one: &Candidate| one.facts.modified_ns >= seen;
+            let others = || all().filter(|(_, one)| !wanted.has_number(&one.facts));
+            let since = others().filter(|(_, one)| newer(one));
+            let before = others().rev().filter(|(_, one)| !newer(one));
+            for (at, one) in since.chain(before) {
+                if !one.compressed && one.facts.size < wanted.have.offset {
+                    continue;
+                }
+                // A file that cannot be read can't be told to be the one; the others may be.
+                match self.try_one(one, wanted, buffer) {
+                    Ok(Tried::Same(opened)) => return Ok(Located::Here(at, opened)),
+                    Err(Nothing::Refused(unserved)) if one.compressed => unclear = Some(unserved),
+                    // A search may take long, and files are renamed meanwhile.
+                    Err(Nothing::Changed) => return Err(Nothing::Changed),
+                    Ok(Tried::Other(_)) | Err(_) => {}
+                }
+            }
+        }
+        match unclear {
+            Some(unserved) => Err(Nothing::Refused(unserved)),
+            None => Ok(Located::Nowhere(why)),
+        }
+    }
+
+    /// Whether a candidate is the one asked for.
+    fn try_one(
+        &self,
+        one: &Candidate,
+        wanted: &Wanted<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Tried<L::File>, Nothing> {
+        let (file, facts) = self.open_listed(one)?;
+        let Some(format) = one.packed else {
+            let fit = self.fit(wanted, buffer, &file, &facts).map_err(|error| {
                 Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
-            })? {
-                Fit::Same => return Ok(Located::Here(at, (file, facts))),
-                Fit::Other => {}
-                Fit::Differs => why = Why::Digest,
-                Fit::Short => why = Why::Short,
+            })?;
+            return Ok(match fit {
+                Fit::Same => Tried::Same((Body::Plain(file), facts)),
+                Fit::Other => Tried::Other(None),
+                Fit::Differs => Tried::Other(Some(Why::Digest)),
+                Fit::Short => Tried::Other(Some(Why::Short)),
+            });
+        };
+        if !wanted.has_samples() && !self.is_known(wanted, &file, &facts) {
+            return Ok(Tried::Other(None));
+        }
+        let mut unpacking = self.unpack(format, &file)?;
+        Ok(match self.reach(wanted, &mut unpacking)? {
+            Reached::Here => Tried::Same((Body::Packed(file, Box::new(unpacking)), facts)),
+            Reached::Differs => Tried::Other(Some(Why::Digest)),
+            Reached::Short => Tried::Other(Some(Why::Short)),
+            Reached::Damaged => {
+                self.check_unfinished(one, &file, &facts)?;
+                Tried::Other(None)
             }
-        }
-        if !wanted.has_samples() {
-            return Ok(Located::Nowhere(why));
-        }
-        let seen = wanted.asked.seen_ns.unwrap_or(0);
-        let newer = |one: &Candidate| one.facts.modified_ns >= seen;
-        let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
-        let since = others().filter(|(_, one)| newer(one));
-        let before = others().rev().filter(|(_, one)| !newer(one));
-        for (at, one) in since.chain(before) {
-            // A file that cannot be read can't be told to be the one; the others may be.
-            if one.facts.size >= wanted.have.offset
-                && let Ok((file, facts)) = self.open_listed(one)
-                && let Ok(Fit::Same) = self.fit(wanted, buffer, &file, &facts)
-            {
-                return Ok(Located::Here(at, (file, facts)));
-            }
-        }
-        Ok(Located::Nowhere(why))
+        })
     }
 
     /// What begins where the generation asked for cannot be had. Who never heard of a time is at least
@@ -249,34 +319,64 @@ impl<L: Logs> Finder<'_, L> {
         have: Position,
     ) -> Result<Match<L::File>, Nothing> {
         let (one, later) = (&candidates[at], &candidates[at + 1..]);
-        let (file, facts) = &opened;
+        let (body, facts) = &opened;
         let quiet = if one.current { Duration::ZERO } else { self.quiet(facts, later) };
-        if !one.current
-            && self.is_complete(file, facts, have.offset, quiet)
-            && let Some(next) = self.next(later)?
-        {
-            return Ok(next);
+        let how = match body {
+            Body::Plain(file) => {
+                let complete = !one.current && self.is_complete(file, facts, have.offset, quiet);
+                complete.then_some(File::Next)
+            }
+            Body::Packed(file, unpacking) => match unpacking.ending() {
+                None => None,
+                Some(Ending::Whole) => Some(File::Next),
+                Some(Ending::Damaged(_)) => {
+                    self.check_unfinished(one, file, facts)?;
+                    Some(File::Lost(Why::Gone))
+                }
+            },
+        };
+        if let Some(how) = how {
+            if let Some(next) = self.next(later, how)? {
+                return Ok(next);
+            }
+            if one.compressed {
+                // Nobody will write to it, so it can't be followed until there is one.
+                return Err(Nothing::Refused(Unserved::missing()));
+            }
         }
         Ok(self.found(Some(one), opened, File::Same, have.offset, quiet))
     }
 
     /// The first of `later` that can be served, from its beginning.
-    fn next(&self, later: &[Candidate]) -> Result<Option<Match<L::File>>, Nothing> {
-        let mut how = File::Next;
+    fn next(&self, later: &[Candidate], how: File) -> Result<Option<Match<L::File>>, Nothing> {
+        let mut how = how;
         for (at, one) in later.iter().enumerate() {
-            if !one.compressed {
-                match self.open_listed(one) {
-                    Err(Nothing::Closed(_)) => {}
-                    opened => {
-                        let opened = opened?;
-                        let quiet = self.quiet(&opened.1, &later[at + 1..]);
-                        return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
-                    }
+            match self.open_first(one) {
+                Ok(Some(opened)) => {
+                    let quiet = self.quiet(&opened.1, &later[at + 1..]);
+                    return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
                 }
+                Ok(None) | Err(Nothing::Closed(_)) => how = File::Lost(Why::Gone),
+                Err(nothing) => return Err(nothing),
             }
-            how = File::Lost(Why::Gone);
         }
         Ok(None)
+    }
+
+    /// Opens a candidate to be served from its beginning; nothing if none of its bytes can be had.
+    fn open_first(&self, one: &Candidate) -> Result<Option<Opened<L::File>>, Nothing> {
+        if !one.is_readable() {
+            return Ok(None);
+        }
+        let (file, facts) = self.open_listed(one)?;
+        let Some(format) = one.packed else { return Ok(Some((Body::Plain(file), facts))) };
+        let mut unpacking = self.unpack(format, &file)?;
+        unpacking.refill();
+        if let Some(Ending::Damaged(_)) = unpacking.ending() {
+            self.check_unfinished(one, &file, &facts)?;
+            return Ok(None);
+        }
+        Ok(Some((Body::Packed(file, Box::new(unpacking)), facts)))
     }
 
     /// The oldest candidate that is `eligible` and can be served, from its beginning; else the
@@ -288,17 +388,17 @@ impl<L: Logs> Finder<'_, L> {
         eligible: impl Fn(&Candidate) -> bool,
     ) -> Result<Match<L::File>, Nothing> {
         for (at, one) in candidates.iter().enumerate() {
-            if one.compressed || !(one.current || eligible(one)) {
+            if !(one.current || eligible(one)) {
                 continue;
             }
-            match self.open_listed(one) {
-                Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
-                Err(Nothing::Closed(_)) => {}
-                opened => {
-                    let opened = opened?;
+            match self.open_first(one) {
+                Ok(Some(opened)) => {
                     let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
                     return Ok(self.found(Some(one), opened, how, 0, quiet));
                 }
+                Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
+                Ok(None) | Err(Nothing::Closed(_)) => {}
+                Err(nothing) => return Err(nothing),
             }
         }
         Err(Nothing::Refused(Unserved::missing()))
@@ -307,14 +407,18 @@ impl<L: Logs> Finder<'_, L> {
     fn found(
         &self,
         one: Option<&Candidate>,
-        (file, mut facts): Opened<L::File>,
+        (body, mut facts): Opened<L::File>,
         how: File,
         from: Offset,
         quiet: Duration,
     ) -> Match<L::File> {
-        facts.id.generation = self.logs.generation(&file);
+        facts.id.generation = self.logs.generation(body.file());
+        let size = match &body {
+            Body::Plain(_) => facts.size,
+            Body::Packed(_, unpacking) => from.saturating_add(unpacking.rest().len() as Offset),
+        };
         let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
-        Match { file, facts, how, from, quiet, rotated }
+        Match { body, facts, how, from, size, quiet, rotated }
     }
 
     /// Whether an open file is the one asked for.
@@ -329,27 +433,27 @@ impl<L: Logs> Finder<'_, L> {
         if facts.size < offset {
             return Ok(Fit::Short);
         }
-        let Asked { tail, head, id, .. } = wanted.asked;
-        let tail = tail.map(|sample| (offset.saturating_sub(sample.len), sample));
-        let mut samples: Vec<(Offset, Sample)> =
-            tail.into_iter().chain(head.map(|sample| (0, sample))).collect();
-        samples.sort_by_key(|(_, sample)| sample.len);
-        for (begin, sample) in samples {
+        for (begin, sample) in wanted.samples() {
             if !self.has(buffer, file, begin, &sample)? {
                 return Ok(Fit::Differs);
             }
         }
-        let known = || match id {
+        // Who tells digests is told the truth by them; the identity only says where to look first.
+        let same = wanted.has_samples() || self.is_known(wanted, file, facts);
+        Ok(if same { Fit::Same } else { Fit::Other })
+    }
+
+    /// Whether a file has the number and the identity asked for.
+    fn is_known(&self, wanted: &Wanted<'_>, file: &L::File, facts: &FileFacts) -> bool {
+        let known = || match wanted.asked.id {
             Some(id) => {
                 let mut own = facts.id;
                 own.generation = self.logs.generation(file);
-                *id == Token::of_file(&own)
+                id == Token::of_file(&own)
             }
             None => true,
         };
-        // Who tells digests is told the truth by them; the identity only says where to look first.
-        let same = wanted.has_samples() || (wanted.has_number(facts) && known());
-        Ok(if same { Fit::Same } else { Fit::Other })
+        wanted.has_number(facts) && known()
     }
 
     /// Whether the bytes from `begin` on are those of the sample, as they are or as protocol 1 sends

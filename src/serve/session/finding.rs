@@ -70,6 +70,8 @@ impl Finding {
             Input::Woken | Input::Writable => self.go_on(),
             // Answers to questions that were not asked.
             Input::Opened(_)
+            | Input::Packed(_)
+            | Input::Ready(_)
             | Input::Located(..)
             | Input::Hashed(_)
             | Input::Seen(_)
@@ -82,3 +84,6 @@ impl Finding {
         Next::Do(if self.mouth.is_done() { Output::Rest } else { Output::Say })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,8 @@ impl Proving {
             Input::Woken | Input::Writable => self.go_on(),
             // Answers to questions that were not asked.
             Input::Opened(_)
+            | Input::Packed(_)
+            | Input::Ready(_)
             | Input::Located(..)
             | Input::Refused(_)
             | Input::Seen(_)
@@ -101,3 +103,6 @@ impl Proving {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
