@@ -9,6 +9,7 @@ mod original;
 mod scripted;
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,8 @@ use fetchlogs::proto::digest::Whole;
 use fetchlogs::proto::frame::{emit_heartbeat, emit_sum};
 use fetchlogs::proto::refusal::{Code, Refusal, emit_refusal};
 use fetchlogs::sys::fs::DiskFs;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use mirror::{Mirror, with_suffix};
 use original::OriginalResponder;
 use scripted::Scripted;
@@ -136,7 +139,6 @@ fn flip(path: &Path, places: &[usize]) {
     let mut bytes = fs::read(path).unwrap();
     places.iter().for_each(|&at| bytes[at] ^= 1);
     // In place: it stays the file that it was.
-    use std::io::Write;
     fs::File::options().write(true).open(path).unwrap().write_all(&bytes).unwrap();
 }
 
@@ -219,6 +221,29 @@ fn a_generation_that_is_in_another_file_now_is_found_also_if_one_end_of_ours_is_
         format!("differs at {}-{}, manifest differs", end - 1000, end - 999),
     );
     bed.assert_told(1, &bed.told("equal", [head, &tail, "equal"]));
+}
+
+#[test]
+fn a_generation_that_was_compressed_is_proved_and_its_damage_located() {
+    let bed = Bed::new();
+    for at in 0..3 {
+        let (plain, mut packed) =
+            (bed.rotated(at), GzEncoder::new(Vec::new(), Compression::fast()));
+        packed.write_all(&fs::read(&plain).unwrap()).unwrap();
+        let path = with_suffix(&plain, "gz");
+        fs::write(&path, packed.finish().unwrap()).unwrap();
+        let modified = fs::metadata(&plain).unwrap().modified().unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+        fs::remove_file(&plain).unwrap();
+    }
+    bed.assert_told(0, &bed.told("equal", ALL_EQUAL));
+    let end = bed.archives[2].to as usize;
+    flip(&bed.archive(0), &[1000]);
+    flip(&bed.archive(1), &[90_000, 90_010]);
+    flip(&bed.archive(2), &[end - 1]);
+    let differs = |from: usize, to: usize| format!("differs at {from}-{to}, manifest differs");
+    let (head, middle) = (differs(1000, 1001), differs(90_000, 90_011));
+    bed.assert_told(1, &bed.told("equal", [&head, &middle, &differs(end - 1, end)]));
 }
 
 #[test]
