@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::files::{FileNo, Files};
 use super::finder::packed::Body;
 use super::finder::{Finder, Unserved};
+use super::listing::Listing;
 use super::session::Answered;
 use super::unpacking::Unpacking;
 use crate::pos::{FileFacts, Offset, Token};
@@ -36,6 +37,8 @@ pub enum Done {
     Hashed(Box<Proof>),
     /// A piece of a compressed file was read.
     Unpacked(Box<Unpacking>),
+    /// News were looked for; what is to be told.
+    Listed(Box<Listing>, Vec<u8>),
     /// Whether a later generation exists.
     Successor(bool),
     /// It has not ended as it should.

@@ -7,7 +7,7 @@
 //!    conn ----- session -- tail       what to do next, and when a generation has ended
 //!     |   \---- files                 what may be asked for at all
 //!     |
-//!    jobs ----- errands               what is done beside the loop
+//!    jobs ----- errands --- listing   what is done beside the loop; which files are served
 //!                  |
 //!               finder --- order      which file has the bytes asked for; `content` in protocol 2
 //! ```
@@ -35,6 +35,7 @@ pub mod finder;
 mod hints;
 mod jobs;
 mod listeners;
+mod listing;
 pub mod order;
 mod responder;
 mod sentences;

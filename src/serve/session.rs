@@ -12,6 +12,7 @@
 //!    +-- too slow, hung up ----> (closed) <--- hung up, did not read, fault
 //! ```
 //!
+//! Who asks for a list goes to Listing and stays there.
 //! A compressed generation is not followed but sent, in Replaying. Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
 //! from there to Parting.
 //!
@@ -36,7 +37,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::tail::{Decision, End, Tail, View};
-use crate::pos::{Offset, Token};
+use crate::config::PathGlob;
+use crate::pos::Offset;
 use crate::proto::WireFault;
 use crate::proto::answer::Answer;
 use crate::proto::ask::{Ask, Extent};
@@ -50,13 +52,17 @@ use crate::proto::status::Status;
 pub use replaying::Piece;
 
 use finding::Finding;
+use listing::Listing;
 use mouth::BLOCKED_MAX;
+use parting::Parting;
 use proving::Proving;
 use replaying::Replaying;
 use wording::Wording;
 
 mod finding;
+mod listing;
 mod mouth;
+mod parting;
 mod proving;
 mod replaying;
 mod wording;
@@ -86,6 +92,7 @@ enum State {
     Following(Following),
     Replaying(Replaying),
     Proving(Proving),
+    Listing(Listing),
     Parting(Parting),
 }
 
@@ -105,17 +112,6 @@ struct Following {
     spoke_at: Instant,
     /// Since when the socket takes nothing.
     blocked_since: Option<Instant>,
-}
-
-/// The last words.
-#[derive(Debug)]
-struct Parting {
-    words: Vec<u8>,
-    reason: CloseReason,
-    sent: Option<Offset>,
-    /// All is said, and the fetcher was told that.
-    shut: bool,
-    deadline: Instant,
 }
 
 /// What has happened.
@@ -141,6 +137,13 @@ pub enum Input<'a> {
     Located(Box<Answer>, Offset),
     /// The digest of the range.
     Hashed(Whole),
+    /// News of what is listed; and whether that is all for now.
+    Listed {
+        /// The lines.
+        news: Vec<u8>,
+        /// All that is there now was told.
+        complete: bool,
+    },
     /// How the file looks.
     Seen(View),
     /// The file cannot be looked at or read.
@@ -188,6 +191,10 @@ pub enum Output {
     Locate(Box<Extent>),
     /// Read the range and hash it.
     Hash(Range<Offset>),
+    /// Look for the files that match, and from now on for news of them.
+    Enlist(PathGlob),
+    /// Go on with that, if there may be news.
+    List,
     /// Write [`Session::words`], all in one call.
     Say,
     /// Have the next piece of the compressed file read.
@@ -255,6 +262,7 @@ impl Session {
             State::Following(following) => &following.words,
             State::Replaying(replaying) => replaying.mouth.words(),
             State::Proving(proving) => proving.mouth.words(),
+            State::Listing(listing) => listing.mouth.words(),
             State::Parting(parting) => &parting.words,
         }
     }
@@ -262,7 +270,9 @@ impl Session {
     /// Bytes of the generation the fetcher has or was sent.
     pub fn sent(&self) -> Option<Offset> {
         match &self.state {
-            State::Asking { .. } | State::Finding(_) | State::Proving(_) => None,
+            State::Asking { .. } | State::Finding(_) | State::Proving(_) | State::Listing(_) => {
+                None
+            }
             State::Following(following) => Some(following.tail.sent()),
             State::Replaying(replaying) => Some(replaying.sent()),
             State::Parting(parting) => parting.sent,
@@ -288,6 +298,7 @@ impl Session {
             State::Following(following) => following.deadline(self.times),
             State::Replaying(replaying) => replaying.deadline(),
             State::Proving(proving) => proving.deadline(self.times),
+            State::Listing(listing) => listing.deadline(),
             State::Parting(parting) => parting.deadline,
         }
     }
@@ -331,17 +342,22 @@ impl Session {
             State::Following(following) => following.handle(now, input, self.times),
             State::Replaying(replaying) => replaying.handle(now, input),
             State::Proving(proving) => proving.handle(now, input, self.times),
+            State::Listing(listing) => Next::Do(listing.handle(now, input)),
             State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
         };
         match next {
             Next::Do(output) => output,
+            Next::List(ear, glob) => {
+                self.state = State::Listing(Listing::new(now, ear));
+                Output::Enlist(glob)
+            }
             Next::Find(ear, output) => {
                 self.state = State::Finding(Finding::new(now, ear));
                 output
             }
             Next::Part(words, reason) => {
-                let (sent, deadline) = (self.sent(), now + BLOCKED_MAX);
-                self.state = State::Parting(Parting { words, reason, sent, shut: false, deadline });
+                let parting = Parting::new(now, words, reason, self.sent());
+                self.state = State::Parting(parting);
                 Output::Say
             }
         }
@@ -353,6 +369,8 @@ enum Next {
     Do(Output),
     /// With a search.
     Find(Ear, Output),
+    /// With a list.
+    List(Ear, PathGlob),
     /// With last words.
     Part(Vec<u8>, CloseReason),
 }
@@ -364,11 +382,13 @@ fn close(reason: CloseReason) -> Output {
 fn hear_request(ear: &mut Ear, bytes: &[u8]) -> Next {
     match ear.handle_bytes(bytes) {
         Ok(Some(Ask::Follow(request))) => Next::Find(std::mem::take(ear), Output::Find(request)),
-        Ok(Some(Ask::List { .. })) => {
-            let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
-            let refusal = Refusal::new(code, "LIST is not answered yet");
-            refuse(ear, Vec::new(), &refusal, CloseReason::Refused)
-        }
+        Ok(Some(Ask::List { pattern })) => match PathGlob::parse(&pattern) {
+            Ok(glob) => Next::List(std::mem::take(ear), glob),
+            Err(why) => {
+                let refusal = Refusal::new(Code::BadRequest, &format!("pattern: {why}"));
+                refuse(ear, Vec::new(), &refusal, CloseReason::Refused)
+            }
+        },
         Ok(Some(Ask::Digest(extent))) => Next::Find(std::mem::take(ear), Output::Locate(extent)),
         Ok(None) => Next::Do(Output::Rest),
         Err(fault) => bad_request(ear, Vec::new(), fault),
@@ -466,6 +486,7 @@ impl Following {
             | Input::Packed(_)
             | Input::Ready(_)
             | Input::Located(..)
+            | Input::Listed { .. }
             | Input::Hashed(_) => Output::Rest,
         };
         Next::Do(output)
@@ -558,29 +579,6 @@ impl Following {
                 self.tail.linger_ends(times.linger).map_or(heartbeat, |at| at.min(heartbeat))
             }
         }
-    }
-}
-
-impl Parting {
-    fn handle(&mut self, now: Instant, input: Input<'_>, times: Times) -> Output {
-        match input {
-            Input::HungUp => return close(self.reason.clone()),
-            Input::Woken if now >= self.deadline => return close(self.reason.clone()),
-            // Whatever it still says.
-            Input::Heard(_) | Input::Blocked => return Output::Rest,
-            Input::Said(count) => {
-                self.words.drain(..count.min(self.words.len()));
-            }
-            _ => {}
-        }
-        if !self.words.is_empty() {
-            return Output::Say;
-        }
-        if std::mem::replace(&mut self.shut, true) {
-            return Output::Rest;
-        }
-        self.deadline = now + times.request;
-        Output::Shut
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 mod ending;
 mod finding;
 mod limits;
+mod listing;
 mod packed;
 mod peers;
 mod program;

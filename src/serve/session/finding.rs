@@ -73,6 +73,7 @@ impl Finding {
             | Input::Packed(_)
             | Input::Ready(_)
             | Input::Located(..)
+            | Input::Listed { .. }
             | Input::Hashed(_)
             | Input::Seen(_)
             | Input::Successor(_)

@@ -86,6 +86,7 @@ impl Proving {
             | Input::Packed(_)
             | Input::Ready(_)
             | Input::Located(..)
+            | Input::Listed { .. }
             | Input::Refused(_)
             | Input::Seen(_)
             | Input::Successor(_)

@@ -101,6 +101,7 @@ impl Replaying {
             Input::Opened(_)
             | Input::Packed(_)
             | Input::Located(..)
+            | Input::Listed { .. }
             | Input::Hashed(_)
             | Input::Ready(_)
             | Input::Refused(_)

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::pos::Inode;
 use crate::pos::Writers;
+use crate::pos::{Inode, Token};
 use crate::proto::ALIVE;
 use crate::proto::answer::File;
 use crate::proto::frame::{Event, Frames};
@@ -345,7 +345,7 @@ fn an_acknowledgement_is_of_what_was_sent() {
 #[test]
 fn who_speaks_protocol_2_is_told_why_nothing_is_served() {
     for (question, words) in [
-        ("LIST /log +2\n", "E not-yet +2 LIST is not answered yet\n"),
+        ("LIST log +2\n", "E bad-request +2 pattern: not an absolute path\n"),
         (
             "DIGEST /log 7 +2\n",
             "E bad-request +2 request whose offset is not a number below 2^63\n",
