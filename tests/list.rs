@@ -62,9 +62,48 @@ fn without_a_pattern_everything_is_asked_for() {
     let responder = Scripted::new();
     let listing = start(responder.address(), None);
     let mut asked = responder.asked();
-    assert_eq!(asked.line, b"LIST /* +2");
+    assert_eq!(asked.line, b"LIST /** +2");
     asked.send(emit_listing(&Listing::Complete));
     assert_eq!(ended(listing), (Some(0), String::new(), String::new()));
+}
+
+#[test]
+fn our_own_responder_lists_what_is_there_in_any_directory() {
+    let dir = Dir::new();
+    std::fs::create_dir(dir.path("deep")).unwrap();
+    dir.write("one.log", "content");
+    dir.write("deep/a b", "");
+    let address = SocketAddr::from(([127, 0, 0, 1], lasting_port()));
+    let files = "file BASE/one.log\nfile BASE/missing\nfile \"BASE/deep/a b\"\n";
+    let text = format!("listen {address}\nallow 127.0.0.1\n{files}");
+    let conf = dir.config("serve_logs.conf", &text);
+    let mut responder = Program::spawn(Command::new(env!("CARGO_BIN_EXE_serve_logs")).arg(conf));
+    responder.told("listening on ");
+    let shown = |name: &str, size: u64, end: &str| {
+        (format!("{} {size} ", dir.inode(name)), format!("Z {end}"))
+    };
+    let one = shown("one.log", 7, &dir.path("one.log").display().to_string());
+    let deep = shown("deep/a b", 0, &format!("\"{}\"", dir.path("deep/a b").display()));
+    let base = dir.path("").into_os_string().into_encoded_bytes();
+    for (pattern, expected) in [
+        (None, vec![&one, &deep]),
+        (Some(&b"**/*.log"[..]), vec![&one]),
+        (Some(b"deep/?\\ b"), vec![&deep]),
+        (Some(b"*"), vec![&one]),
+        (Some(b"none"), vec![]),
+    ] {
+        let pattern = pattern.map(|pattern| [&base[..], pattern].concat());
+        let (code, stdout, stderr) = ended(start(address, pattern.as_deref()));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        let lines: Vec<&str> = stdout.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{pattern:?}: {stdout}");
+        for (begin, end) in expected {
+            assert!(lines.iter().any(|l| l.starts_with(begin) && l.ends_with(end)), "{stdout}");
+        }
+    }
+    let (code, _, stderr) = ended(start(address, Some(b"relative")));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(": refused: bad-request "), "{stderr}");
 }
 
 #[test]

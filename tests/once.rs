@@ -226,6 +226,21 @@ fn a_copy_that_another_fetcher_keeps_is_left_to_it() {
 }
 
 #[test]
+fn a_rotated_file_that_is_still_open_is_waited_for() {
+    let mut mirror = Mirror::of(&lines("first", 1000));
+    // Longer open than the responder waits for.
+    let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
+    let (_responder, address) = serve(&mirror);
+    mirror.configure(address, "");
+    assert_eq!(once(&mirror), (Some(0), String::new()));
+    mirror.append(&lines("first, still", 100));
+    mirror.rotate(&lines("second", 100));
+    assert_eq!(once(&mirror), (Some(0), String::new()));
+    assert_kept(&mirror);
+    drop(writer);
+}
+
+#[test]
 fn a_rotated_file_is_not_the_end_of_its_source() {
     let mirror = Mirror::of(b"");
     let responder = Scripted::new();

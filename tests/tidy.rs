@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "serve/session/parting.rs",
     "serve/session/proving.rs",
     "serve/session/replaying.rs",
+    "serve/session/terms.rs",
     "serve/session/wording.rs",
     "serve/tail.rs",
     "status/event.rs",

@@ -9,11 +9,12 @@ mod original;
 mod scripted;
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use common::{Program, lasting_port};
-use fetchlogs::fetch::manifest::{Ending, Gap, Line, emit_line, manifest_path, parse_time};
+use fetchlogs::fetch::manifest::{Ending, Gap, Line, emit_line, manifest_path, read_latest};
 use fetchlogs::fetch::pointer::{Held, parse_pointer};
 use fetchlogs::pos::{Generation, Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, emit_answer};
@@ -21,6 +22,9 @@ use fetchlogs::proto::ask::{Ask, parse_ask};
 use fetchlogs::proto::digest::Whole;
 use fetchlogs::proto::frame::{emit_heartbeat, emit_sum};
 use fetchlogs::proto::refusal::{Code, Refusal, emit_refusal};
+use fetchlogs::sys::fs::DiskFs;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use mirror::{Mirror, with_suffix};
 use original::OriginalResponder;
 use scripted::Scripted;
@@ -29,10 +33,11 @@ fn lines(word: &str, count: usize) -> Vec<u8> {
     (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
 }
 
-/// A log with three rotated generations and the current one, all of them fetched, and a manifest.
+/// A log with three rotated generations and the current one, all of them fetched.
 struct Bed {
     mirror: Mirror,
     responder: Option<Program>,
+    /// What the manifest has.
     archives: Vec<Line>,
 }
 
@@ -41,40 +46,26 @@ impl Bed {
         let mut mirror = Mirror::of(&lines("generation 1", 10_000));
         let (responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
         mirror.configure(address, "");
-        let mut generations = Vec::new();
         for number in 2..5 {
             assert_eq!(once(&mirror, &[]), Some(0));
-            generations.push(held(&mirror));
             mirror.rotate(&lines(&format!("generation {number}"), 10_000 - number));
         }
         assert_eq!(once(&mirror, &[]), Some(0));
-        let mut bed = Bed { mirror, responder: Some(responder), archives: Vec::new() };
-        let contents = bed.mirror.generations.clone();
-        for ((name, content), generation) in
-            bed.archive_names().iter().zip(&contents).zip(generations)
-        {
-            assert!(fs::read(bed.archive(name)).unwrap() == *content);
-            bed.archives.push(listed(generation, name, content));
+        let manifest = manifest_path(&mirror.pointer);
+        let (archives, _) = read_latest(&DiskFs::default(), &manifest).unwrap().unwrap();
+        for (line, content) in archives.iter().zip(&mirror.generations) {
+            assert_eq!((line.digest, line.ending), (Whole::of(content), Ending::Complete));
         }
-        assert_eq!(bed.archives.len(), 3);
-        bed.write_manifest();
-        bed
+        assert_eq!(archives.len(), 3);
+        Bed { mirror, responder: Some(responder), archives }
     }
 
-    /// Names of the archives, the oldest first.
-    fn archive_names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.mirror.copy.parent().unwrap()).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.strip_prefix("app.log.").is_some_and(|end| end.starts_with('2')))
-            .collect();
-        let stamp = |name: &String| name.split('.').nth(2).unwrap().to_owned();
-        names.sort_by_key(|name| (stamp(name), name.len(), name.clone()));
-        names
+    fn name(&self, at: usize) -> String {
+        self.archives[at].archive.clone().unwrap().into_string().unwrap()
     }
 
-    fn archive(&self, name: &str) -> PathBuf {
-        self.mirror.copy.with_file_name(name)
+    fn archive(&self, at: usize) -> PathBuf {
+        self.mirror.copy.with_file_name(self.name(at))
     }
 
     fn manifest(&self) -> PathBuf {
@@ -126,22 +117,6 @@ fn held(mirror: &Mirror) -> Generation {
     }
 }
 
-fn listed(generation: Generation, name: &str, content: &[u8]) -> Line {
-    Line {
-        time: parse_time("2026-11-21T13:22:49Z").unwrap(),
-        inode: generation.inode,
-        from: 0,
-        to: content.len() as u64,
-        digest: Whole::of(content),
-        archive: Some(name.into()),
-        ending: Ending::Complete,
-        id: generation.id,
-        seen_ns: generation.seen_ns,
-        lost: None,
-        late: None,
-    }
-}
-
 fn once(mirror: &Mirror, options: &[&str]) -> Option<i32> {
     mirror.fetch_logs_as(&[&["--once"], options].concat()).ended().code()
 }
@@ -164,7 +139,6 @@ fn flip(path: &Path, places: &[usize]) {
     let mut bytes = fs::read(path).unwrap();
     places.iter().for_each(|&at| bytes[at] ^= 1);
     // In place: it stays the file that it was.
-    use std::io::Write;
     fs::File::options().write(true).open(path).unwrap().write_all(&bytes).unwrap();
 }
 
@@ -198,7 +172,7 @@ fn a_byte_that_was_changed_in_a_copy_or_an_archive_is_located() {
     flip(&bed.mirror.copy, &[512]);
     bed.assert_told(1, &bed.told("differs at 512-513", ALL_EQUAL));
     flip(&bed.mirror.copy, &[512]);
-    let archive = bed.archive(&bed.archive_names()[1]);
+    let archive = bed.archive(1);
     flip(&archive, &[0, 100_000]);
     let differs = "differs at 0-100001, manifest differs";
     bed.assert_told(1, &bed.told("equal", ["equal", differs, "equal"]));
@@ -220,7 +194,7 @@ fn what_is_gone_at_the_source_is_proved_by_the_manifest_alone() {
     fs::remove_file(bed.rotated(0)).unwrap();
     let gone = "gone at the source, equal to the manifest";
     bed.assert_told(0, &bed.told("equal", [gone, "equal", "equal"]));
-    flip(&bed.archive(&bed.archive_names()[0]), &[5]);
+    flip(&bed.archive(0), &[5]);
     let gone = "gone at the source, manifest differs";
     bed.assert_told(1, &bed.told("equal", [gone, "equal", "equal"]));
     fs::remove_file(&bed.mirror.log).unwrap();
@@ -239,15 +213,37 @@ fn a_generation_that_is_in_another_file_now_is_found_also_if_one_end_of_ours_is_
         fs::rename(&restored, bed.rotated(at)).unwrap();
     }
     bed.assert_told(0, &bed.told("equal", ALL_EQUAL));
-    let names = bed.archive_names();
     let end = bed.archives[1].to as usize;
-    flip(&bed.archive(&names[0]), &[1000]);
-    flip(&bed.archive(&names[1]), &[end - 1000]);
+    flip(&bed.archive(0), &[1000]);
+    flip(&bed.archive(1), &[end - 1000]);
     let (head, tail) = (
         "differs at 1000-1001, manifest differs",
         format!("differs at {}-{}, manifest differs", end - 1000, end - 999),
     );
     bed.assert_told(1, &bed.told("equal", [head, &tail, "equal"]));
+}
+
+#[test]
+fn a_generation_that_was_compressed_is_proved_and_its_damage_located() {
+    let bed = Bed::new();
+    for at in 0..3 {
+        let (plain, mut packed) =
+            (bed.rotated(at), GzEncoder::new(Vec::new(), Compression::fast()));
+        packed.write_all(&fs::read(&plain).unwrap()).unwrap();
+        let path = with_suffix(&plain, "gz");
+        fs::write(&path, packed.finish().unwrap()).unwrap();
+        let modified = fs::metadata(&plain).unwrap().modified().unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+        fs::remove_file(&plain).unwrap();
+    }
+    bed.assert_told(0, &bed.told("equal", ALL_EQUAL));
+    let end = bed.archives[2].to as usize;
+    flip(&bed.archive(0), &[1000]);
+    flip(&bed.archive(1), &[90_000, 90_010]);
+    flip(&bed.archive(2), &[end - 1]);
+    let differs = |from: usize, to: usize| format!("differs at {from}-{to}, manifest differs");
+    let (head, middle) = (differs(1000, 1001), differs(90_000, 90_011));
+    bed.assert_told(1, &bed.told("equal", [&head, &middle, &differs(end - 1, end)]));
 }
 
 #[test]
@@ -261,9 +257,8 @@ fn a_log_that_was_copied_and_truncated_is_found_in_the_copy() {
 #[test]
 fn what_is_not_as_the_manifest_says_is_told() {
     let mut bed = Bed::new();
-    let names = bed.archive_names();
-    fs::remove_file(bed.archive(&names[0])).unwrap();
-    fs::write(bed.archive(&names[1]), "short").unwrap();
+    fs::remove_file(bed.archive(0)).unwrap();
+    fs::write(bed.archive(1), "short").unwrap();
     bed.archives[2].digest = Whole::of(b"");
     bed.write_manifest();
     bed.assert_told(1, &bed.told("equal", ["missing", "has 5 bytes", "manifest differs"]));
@@ -279,6 +274,24 @@ fn bytes_that_were_lost_when_it_was_fetched_stay_told() {
     let mut told = bed.told("equal", ["equal", "equal", "missing"]);
     told.insert(3, format!("{}lost {end}-{}", bed.archive_line(1), end + 9));
     bed.assert_told(1, &told);
+}
+
+#[test]
+fn a_generation_that_went_before_all_of_it_was_fetched_is_a_gap() {
+    let mut bed = Bed::new();
+    let (inode, have) = (bed.mirror.inode(), bed.mirror.generations[3].len());
+    bed.mirror.append(b"nobody fetches this\n");
+    let other = bed.mirror.log.with_file_name("other");
+    fs::write(&other, "new").unwrap();
+    fs::rename(&other, &bed.mirror.log).unwrap();
+    let (code, told) = verify_with(&bed.mirror, &["--once"]);
+    assert_eq!(code, Some(1));
+    // Events come first: lost, and rotated.
+    assert_eq!(told.len(), 2 + 6, "{told:?}");
+    let told: Vec<&str> =
+        told.iter().filter_map(|line| line.split(&format!(" {inode} ")).nth(1)).collect();
+    let gone = format!("0-{have} gone at the source, equal to the manifest");
+    assert_eq!(told, [gone, format!("0-{have} lost {have}-")]);
 }
 
 #[test]
@@ -300,15 +313,15 @@ fn a_line_of_the_manifest_that_was_changed_is_told_and_one_that_is_torn_is_none(
 fn a_part_of_a_generation_is_proved_as_that_part() {
     let mut bed = Bed::new();
     // A local rotation cut the first generation in two.
-    let (whole, name) = (bed.archives[0].clone(), &bed.archive_names()[0]);
-    let content = fs::read(bed.archive(name)).unwrap();
+    let (whole, name) = (bed.archives[0].clone(), bed.name(0));
+    let content = fs::read(bed.archive(0)).unwrap();
     let cut = content.len() / 3;
     let parts = [
         (0..cut, name.clone(), Ending::Reopened),
         (cut..content.len(), format!("{name}.part"), Ending::Complete),
     ];
     let parts = parts.map(|(range, name, ending)| {
-        fs::write(bed.archive(&name), &content[range.clone()]).unwrap();
+        fs::write(bed.mirror.copy.with_file_name(&name), &content[range.clone()]).unwrap();
         let digest = Whole::of(&content[range.clone()]);
         let (from, to) = (range.start as u64, range.end as u64);
         Line { from, to, digest, archive: Some(name.into()), ending, ..whole.clone() }

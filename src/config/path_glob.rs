@@ -2,7 +2,8 @@
 
 use super::glob::{check_glob, matches_glob};
 
-/// A glob for each part of an absolute path: no wildcard takes a `/`.
+/// A glob for each part of an absolute path: no wildcard takes a `/`. A part that is `**` stands for any
+/// number of parts, none too.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PathGlob(Box<[u8]>);
 
@@ -16,13 +17,28 @@ impl PathGlob {
 
     /// Whether a file of this path is meant.
     pub fn matches(&self, path: &[u8]) -> bool {
-        let mut globs = self.0.split(|&byte| byte == b'/');
-        let mut parts = path.split(|&byte| byte == b'/');
+        let globs: Vec<&[u8]> = self.0.split(|&byte| byte == b'/').collect();
+        let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+        let (mut at, mut taken) = (0, 0);
+        // As a `*` in a glob: only the last one met is ever lengthened.
+        let mut any: Option<(usize, usize)> = None;
         loop {
-            match (globs.next(), parts.next()) {
-                (Some(glob), Some(part)) if matches_glob(glob, part) => {}
+            match (globs.get(at), parts.get(taken)) {
+                (Some(&b"**"), _) => {
+                    at += 1;
+                    any = Some((at, taken));
+                }
+                (Some(glob), Some(part)) if matches_glob(glob, part) => {
+                    (at, taken) = (at + 1, taken + 1);
+                }
                 (None, None) => return true,
-                _ => return false,
+                _ => {
+                    let Some((after, from)) = any.filter(|(_, from)| *from < parts.len()) else {
+                        return false;
+                    };
+                    (at, taken) = (after, from + 1);
+                    any = Some((at, taken));
+                }
             }
         }
     }
@@ -51,6 +67,29 @@ mod tests {
         ] {
             let takes = PathGlob::parse(glob.as_bytes()).unwrap().matches(path.as_bytes());
             assert_eq!(takes, glob == "/*", "{glob}");
+        }
+    }
+
+    #[test]
+    fn two_stars_stand_for_any_number_of_parts() {
+        for (glob, path) in [
+            ("/**", "/messages"),
+            ("/**", "/var/log/messages"),
+            ("/var/**", "/var/log/app/one.log"),
+            ("/**/*.log", "/one.log"),
+            ("/**/*.log", "/var/log/app/one.log"),
+            ("/var/**/app/*", "/var/app/app/log/app/one"),
+            ("/**/log/**/a*", "/var/log/log/x/ab"),
+        ] {
+            assert!(PathGlob::parse(glob.as_bytes()).unwrap().matches(path.as_bytes()), "{glob}");
+        }
+        for (glob, path) in [
+            ("/var/**", "/srv/log"),
+            ("/**/*.log", "/var/log/messages"),
+            ("/**/app/*", "/var/app/log/x"),
+            ("/var/a**", "/var/a/b"),
+        ] {
+            assert!(!PathGlob::parse(glob.as_bytes()).unwrap().matches(path.as_bytes()), "{glob}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::proto::list::{LISTING_BYTES_MAX, Listing, parse_listing};
 use crate::sys::cause::cause;
 
 /// The pattern that every path matches.
-pub const EVERYTHING: &[u8] = b"/*";
+pub const EVERYTHING: &[u8] = b"/**";
 
 /// Read at once.
 const READ_BYTES: usize = 64 * 1024;

@@ -39,9 +39,10 @@ use remote::{Responder, Told};
 /// Hosts that are asked at once: enough to keep a disk busy, not so many that it only seeks.
 const HOSTS_MAX: usize = 8;
 
-/// A responder that is busy is asked so often, with so much time between.
-const BUSY_TRIES: u32 = 5;
-const BUSY_INTERVAL: Duration = Duration::from_secs(1);
+/// A responder that is busy is asked again so often, first after so much time and then after twice as much
+/// each time: for two minutes.
+const BUSY_TRIES: u32 = 7;
+const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 /// Verifies every source of `config`, and has each line told as it comes. Says whether all is good; the
 /// error is of `tell`, or of a thread that could not be started.
@@ -199,7 +200,8 @@ impl<'a> Work<'a> {
             Err(why) => return Verdict::Unreadable(why),
         };
         let manifest::Line { inode, id, seen_ns, .. } = *listed;
-        let source = self.prove(Generation { inode, id, seen_ns, heard: 0 }, range, &mut bytes);
+        let generation = Generation { id, seen_ns, ..Generation::of(inode) };
+        let source = self.prove(generation, range, &mut bytes);
         Verdict::Compared { source, manifest }
     }
 
@@ -247,7 +249,7 @@ impl<'a> Work<'a> {
             match waiting.hear()? {
                 Told::Heard(heard) => return Ok((heard, ours)),
                 Told::Busy(why) if tries == BUSY_TRIES => return Err(why),
-                Told::Busy(_) => std::thread::park_timeout(BUSY_INTERVAL),
+                Told::Busy(_) => std::thread::park_timeout(BUSY_WAIT * (1 << tries)),
             }
             tries += 1;
         }

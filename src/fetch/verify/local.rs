@@ -221,3 +221,108 @@ fn same_copy(before: &Option<Held>, after: &Option<Held>) -> bool {
 pub fn archive_of(copy: &Path, name: &OsStr) -> PathBuf {
     copy.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::manifest::{Ended, Outcome, parse_time};
+    use crate::fetch::pointer::emit_pointer;
+    use crate::pos::Inode;
+
+    /// A copy of ten bytes, of which the pointer calls seven durable; they belong at 100.
+    struct Bed {
+        dir: tempfile::TempDir,
+    }
+
+    impl Bed {
+        fn new(state: State) -> Bed {
+            let bed = Bed { dir: tempfile::tempdir().unwrap() };
+            std::fs::write(bed.path("copy"), "0123456789").unwrap();
+            let fs = DiskFs::default();
+            let copy = fs.facts(&fs.open(&bed.path("copy")).unwrap()).unwrap().id;
+            let generation = Generation::of(Inode::new(7));
+            let boot = "boot".to_owned();
+            let pointer = Pointer { generation, base: 100, durable: 7, copy, boot, state };
+            std::fs::write(bed.path("pointer"), emit_pointer(&pointer)).unwrap();
+            bed
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn read(&self) -> Copy {
+            read_copy(&DiskFs::for_reading(), &self.path("copy"), &self.path("pointer"))
+        }
+
+        #[track_caller]
+        fn assert_held(&self, expected: Range<Offset>, content: &[u8]) {
+            let Copy::Held { generation, range, mut bytes } = self.read() else {
+                panic!("{:?}", self.read());
+            };
+            assert_eq!((generation.inode, &range), (Inode::new(7), &expected));
+            let digest = bytes.digest(&DiskFs::for_reading(), &range);
+            assert_eq!(digest, Ok(Whole::of(content)));
+        }
+    }
+
+    fn rotating() -> State {
+        let time = parse_time("2026-11-21T13:22:49Z").unwrap();
+        let ended = Ended { time, outcome: Outcome::COMPLETE, digest: Whole::of(b"") };
+        let next = Generation::of(Inode::new(8));
+        State::Rotating { suffix: "20261121142249".to_owned(), next, ended: Box::new(ended) }
+    }
+
+    #[test]
+    fn what_the_pointer_calls_durable_is_what_is_held() {
+        let bed = Bed::new(State::Active);
+        bed.assert_held(100..107, b"0123456");
+        let Copy::Held { mut bytes, .. } = bed.read() else { panic!("{:?}", bed.read()) };
+        let fs = DiskFs::for_reading();
+        assert_eq!(bytes.digest(&fs, &(102..104)), Ok(Whole::of(b"23")));
+        assert_eq!(bytes.digest(&fs, &(103..103)), Ok(Whole::of(b"")));
+        assert_eq!(bytes.sample(&fs, 107, 3), Ok(Sample::of(b"456")));
+        assert_eq!(bytes.sample(&fs, 0, 0), Ok(None));
+    }
+
+    #[test]
+    fn a_copy_that_is_being_rotated_is_found_under_either_name() {
+        let bed = Bed::new(rotating());
+        bed.assert_held(100..107, b"0123456");
+        std::fs::rename(bed.path("copy"), bed.path("copy.20261121142249")).unwrap();
+        bed.assert_held(100..107, b"0123456");
+        std::fs::write(bed.path("copy"), "").unwrap();
+        bed.assert_held(100..107, b"0123456");
+    }
+
+    #[test]
+    fn a_copy_that_is_not_compared_yet_proves_nothing() {
+        assert!(matches!(Bed::new(State::Adopting).read(), Copy::Unknown(_)));
+    }
+
+    #[test]
+    fn a_copy_of_the_original_is_held_as_far_as_it_goes() {
+        let bed = Bed::new(State::Active);
+        std::fs::write(bed.path("pointer"), "7\n").unwrap();
+        bed.assert_held(0..10, b"0123456789");
+        std::fs::write(bed.path("pointer"), "0\n").unwrap();
+        assert!(matches!(bed.read(), Copy::Missing));
+        std::fs::write(bed.path("pointer"), "rubbish\n").unwrap();
+        assert!(matches!(bed.read(), Copy::Unknown(_)));
+    }
+
+    #[test]
+    fn a_copy_that_is_swapped_while_it_is_looked_at_is_looked_at_again() {
+        let bed = Bed::new(State::Active);
+        // As a rotation leaves it for a moment: the name is another file's.
+        std::fs::rename(bed.path("copy"), bed.path("away")).unwrap();
+        std::fs::write(bed.path("copy"), "").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::park_timeout(LOOK_INTERVAL * 3);
+                std::fs::rename(bed.path("away"), bed.path("copy")).unwrap();
+            });
+            bed.assert_held(100..107, b"0123456");
+        });
+    }
+}

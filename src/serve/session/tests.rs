@@ -1,5 +1,7 @@
 //! The session, input by input.
 
+use crate::proto::answer::Answer;
+use crate::proto::status::Status;
 use proptest::prelude::*;
 
 use super::*;

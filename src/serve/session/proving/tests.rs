@@ -2,7 +2,9 @@
 
 use super::super::tests::{SECOND, asking, opening_two};
 use super::super::*;
+use crate::proto::answer::Answer;
 use crate::proto::answer::{File, Why};
+use crate::proto::digest::Whole;
 
 /// A session that is asked for the digest of bytes 4 to 10.
 fn proving(file: File) -> (Session, Instant, Output) {
