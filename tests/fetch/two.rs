@@ -104,7 +104,8 @@ fn an_end_that_is_told_is_followed_by_the_next_generation_at_once() {
     asked.send([answer(File::Next, 1002, 0), data(b"two")].concat());
     site.wait_copy(b"two");
     assert_eq!(site.archives(), [b"one"]);
-    assert_eq!((running.said("rotated to 1002"), running.said("ERR")), (1, 0));
+    running.wait_said("rotated to 1002");
+    assert_eq!((running.said("rotated to"), running.said("ERR")), (1, 0));
 }
 
 #[test]
