@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::files::{FileNo, Files};
+use super::finder::content::Match;
 use super::finder::packed::Body;
 use super::finder::{Finder, Unserved};
 use super::listing::Listing;
@@ -31,6 +32,8 @@ const HASHED_BYTES: Offset = 16 << 20;
 pub enum Done {
     /// What was asked for is open, or there is a reason why not.
     Found(Result<Found, Unserved>),
+    /// It is not the current file, so it has to be looked for.
+    Elsewhere(Request),
     /// The generation of which a range is to be proved is open, or there is a reason why not.
     Located(Result<Located, Unserved>),
     /// A piece of a range was hashed.
@@ -154,8 +157,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Finds and opens what is asked for.
-    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+    /// Opens what is asked for if that takes no long search, as in protocol 1 it never does.
+    pub fn follow_at_once(&self, request: Request, stop: &AtomicBool) -> Done {
         let logs = Stoppable { logs: &*self.logs, stop };
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let found = match &request.two {
@@ -164,13 +167,27 @@ impl Search {
                 let (from, size, quiet) = (found.from, found.facts.size, found.quiet);
                 Found { body: Body::Plain(found.file), answer, from, size, quiet }
             }),
-            Some(asked) => finder.compare(served, request.have, asked).map(|found| {
-                let answer = Answered::Two(Box::new(found.answer(self.boot)));
-                let (from, size, quiet) = (found.from, found.size, found.quiet);
-                Found { body: found.body, answer, from, size, quiet }
-            }),
+            Some(asked) => match finder.compare_at_once(served, request.have, asked) {
+                Some(found) => found.map(|found| self.answered(found)),
+                None => return Done::Elsewhere(request),
+            },
         };
         Done::Found(found)
+    }
+
+    /// Finds and opens what is asked for in protocol 2, wherever it is.
+    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+        let logs = Stoppable { logs: &*self.logs, stop };
+        let (finder, served) = (self.finder(&logs), self.files.get(self.number));
+        let asked = request.two.as_deref().copied().unwrap_or_default();
+        let found = finder.compare(served, request.have, &asked);
+        Done::Found(found.map(|found| self.answered(found)))
+    }
+
+    fn answered(&self, found: Match<File>) -> Found {
+        let answer = Answered::Two(Box::new(found.answer(self.boot)));
+        let (from, size, quiet) = (found.from, found.size, found.quiet);
+        Found { body: found.body, answer, from, size, quiet }
     }
 
     /// Finds and opens the generation of which a range is to be proved.
