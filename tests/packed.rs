@@ -183,6 +183,7 @@ fn a_damaged_one_is_fetched_to_its_damage_and_the_next_follows_with_a_loss() {
     assert_eq!((kept.len(), &kept[0]), (4, &mirror.generations[0]));
     assert!(kept[1].starts_with(&begin) && mirror.generations[1].starts_with(&kept[1]));
     assert!(kept[2..] == mirror.generations[2..]);
+    fetcher.wait_said("lost");
     assert_eq!(fetcher.said("lost"), 1, "{:?}", fetcher.lines());
     mirror.append(b"and on\n");
     wait_until("it goes on", || mirror.kept().last() == mirror.generations.last());
@@ -198,5 +199,6 @@ fn in_protocol_1_what_is_compressed_is_stepped_over_and_told_as_lost() {
     mirror.generations.remove(1);
     let fetcher = mirror.fetch_logs_with(address, "protocol=1");
     mirror.wait_exact_by(&fetcher);
+    fetcher.wait_said("lost");
     assert_eq!(fetcher.said("lost"), 1, "{:?}", fetcher.lines());
 }

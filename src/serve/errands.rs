@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::files::{FileNo, Files};
+use super::finder::content::Match;
 use super::finder::packed::Body;
 use super::finder::{Finder, Unserved};
 use super::listing::Listing;
@@ -32,6 +33,8 @@ const HASHED_BYTES: Offset = 16 << 20;
 pub enum Done {
     /// What was asked for is open, or there is a reason why not.
     Found(Result<Found, Unserved>),
+    /// It is not the current file, so it has to be looked for.
+    Elsewhere(Request),
     /// The generation of which a range is to be proved is open, or there is a reason why not.
     Located(Result<Located, Unserved>),
     /// A piece of a range was hashed.
@@ -159,31 +162,56 @@ pub struct Search {
 }
 
 impl Search {
-    /// Finds and opens what is asked for.
-    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+    /// Opens what is asked for if that takes no long search, as in protocol 1 it never does.
+    pub fn follow_at_once(&self, request: Request, stop: &AtomicBool) -> Done {
         let logs = Stoppable { logs: &*self.logs, stop };
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let found = match &request.two {
-            None => finder.find(served, request.have).map(|found| {
-                let answer = Answered::One(found.status);
-                let seen = (found.facts.size, found.facts.modified_ns);
-                (Body::Plain(found.file), answer, found.from, seen, found.quiet, seen.0)
+            None => finder.find(served, request.have).and_then(|found| {
+                let (answer, body) = (Answered::One(found.status), Body::Plain(found.file));
+                let size = found.facts.size;
+                self.found(body, answer, found.from, size, &found.facts, found.quiet)
             }),
-            Some(asked) => finder.compare(served, request.have, asked).map(|found| {
-                let answer = Answered::Two(Box::new(found.answer(self.boot)));
-                let seen = (found.facts.size, found.facts.modified_ns);
-                (found.body, answer, found.from, seen, found.quiet, found.size)
-            }),
+            Some(asked) => match finder.compare_at_once(served, request.have, asked) {
+                Some(found) => found.and_then(|found| self.answered(found)),
+                None => return Done::Elsewhere(request),
+            },
         };
-        Done::Found(found.and_then(|(body, answer, from, seen, quiet, size)| {
-            let seam = match &body {
-                Body::Plain(file) => {
-                    Seam::around(&logs, file, from).map_err(Unserved::unreadable)?
-                }
-                Body::Packed(..) => Seam::default(),
-            };
-            Ok(Found { body, seam, seen, answer, from, size, quiet })
-        }))
+        Done::Found(found)
+    }
+
+    /// Finds and opens what is asked for in protocol 2, wherever it is.
+    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+        let logs = Stoppable { logs: &*self.logs, stop };
+        let (finder, served) = (self.finder(&logs), self.files.get(self.number));
+        let asked = request.two.as_deref().copied().unwrap_or_default();
+        let found = finder.compare(served, request.have, &asked);
+        Done::Found(found.and_then(|found| self.answered(found)))
+    }
+
+    fn answered(&self, found: Match<File>) -> Result<Found, Unserved> {
+        let answer = Answered::Two(Box::new(found.answer(self.boot)));
+        let Match { body, facts, from, size, quiet, .. } = found;
+        self.found(body, answer, from, size, &facts, quiet)
+    }
+
+    fn found(
+        &self,
+        body: Body<File>,
+        answer: Answered,
+        from: Offset,
+        size: Offset,
+        facts: &FileFacts,
+        quiet: Duration,
+    ) -> Result<Found, Unserved> {
+        let seam = match &body {
+            Body::Plain(file) => {
+                Seam::around(&*self.logs, file, from).map_err(Unserved::unreadable)?
+            }
+            Body::Packed(..) => Seam::default(),
+        };
+        let seen = (facts.size, facts.modified_ns);
+        Ok(Found { body, seam, seen, answer, from, size, quiet })
     }
 
     /// Finds and opens the generation of which a range is to be proved.

@@ -63,8 +63,9 @@ struct Looking {
     files: Arc<Files>,
     /// What is still to be looked at, the last of it first.
     rest: Vec<FileNo>,
-    /// What was told and is in the table no more is gone.
+    /// What was told and is in the table no more is gone; looked for at the end.
     all: bool,
+    gone: Vec<Vec<u8>>,
 }
 
 impl Listing {
@@ -87,7 +88,12 @@ impl Listing {
             Look::All => files.iter().map(|(number, _)| number).filter(matches).collect(),
         };
         rest.reverse();
-        self.looking = Some(Looking { files: Arc::clone(files), rest, all: look == Look::All });
+        self.looking = Some(Looking {
+            files: Arc::clone(files),
+            rest,
+            all: look == Look::All,
+            gone: Vec::new(),
+        });
     }
 
     /// Goes on with the look, and gives what is to be told.
@@ -105,10 +111,12 @@ impl Listing {
                 news.extend(compare(&mut self.told, path_of(served), there));
                 continue;
             }
-            let files = &looking.files;
-            let mut gone =
-                self.told.keys().filter(|path| looking.all && files.look_up(path).is_none());
-            let Some(path) = gone.next().cloned() else {
+            if std::mem::take(&mut looking.all) {
+                let files = &looking.files;
+                let gone = self.told.keys().filter(|path| files.look_up(path).is_none());
+                looking.gone = gone.cloned().collect();
+            }
+            let Some(path) = looking.gone.pop() else {
                 self.looking = None;
                 return news;
             };

@@ -80,9 +80,9 @@ pub fn missing(path: &Path) {
     log::warn!("cannot find {}: it is served when it is there", path.display());
 }
 
-/// A compressed file that ends early or is not what its name says.
-pub fn damaged(path: &Path) {
-    log::warn!("cannot read all of {}: it is damaged, and what was in it is lost", path.display());
+/// A compressed file that can be read only so far, or not at all.
+pub fn damaged(path: &Path, why: &str) {
+    log::warn!("cannot read all of {}, the rest of it is lost: {why}", path.display());
 }
 
 /// Nobody is on the allow list.

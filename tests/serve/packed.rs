@@ -158,5 +158,5 @@ fn a_damaged_one_is_sent_to_its_damage_and_is_lost_behind_it() {
     let mut next = bed.read(Some(have), asked);
     assert!(matches!(next.answer.file, How::Lost(_)), "{:?}", next.answer);
     next.expect_all(b"new\n");
-    bed.program.complained("log.1.zst: it is damaged");
+    bed.program.complained("log.1.zst, the rest of it is lost: ");
 }

@@ -60,8 +60,24 @@ impl Conn {
         self.is_listing
     }
 
-    /// Has somebody look for it.
+    /// Has somebody open it, if it is the current file, and else look for it.
     fn find(&mut self, request: Request, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+        let search = match self.search(&request.path, now, desk) {
+            Ok(search) => search,
+            Err(refused) => return Some(refused),
+        };
+        let work = move |stop: &AtomicBool| search.follow_at_once(request, stop);
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+        None
+    }
+
+    /// Who is looked for elsewhere does not hold up those who are not.
+    fn find_elsewhere(
+        &mut self,
+        request: Request,
+        now: Instant,
+        desk: &mut Desk,
+    ) -> Option<Input<'static>> {
         let search = match self.search(&request.path, now, desk) {
             Ok(search) => search,
             Err(refused) => return Some(refused),
@@ -137,6 +153,7 @@ impl Conn {
     pub(super) fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
         match self.done.take()? {
             Done::Found(found) => Some(self.handle_found(found, now, desk)),
+            Done::Elsewhere(request) => self.find_elsewhere(request, now, desk),
             Done::Located(Ok(Located { body, answer, to })) => {
                 self.proved = Some(body);
                 Some(Input::Located(answer, to))
@@ -219,7 +236,7 @@ impl Conn {
         let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
         let search = desk.search(*number);
         self.errand =
-            Some(desk.jobs.run(Lane::Find, self.slot, move |stop| search.successor(&facts, stop)));
+            Some(desk.jobs.run(Lane::Read, self.slot, move |stop| search.successor(&facts, stop)));
         None
     }
 

@@ -37,6 +37,9 @@ use crate::sys::logs::Logs;
 /// Bytes read at once to be compared.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// The longest samples that are compared at once. Those of our fetcher have 68 KiB mostly.
+const AT_ONCE_BYTES: Offset = 1 << 20;
+
 /// A generation found for a protocol 2 request, and opened.
 #[derive(Debug)]
 pub struct Match<F> {
@@ -160,6 +163,26 @@ impl<L: Logs> Finder<'_, L> {
                 Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
             }
         })
+    }
+
+    /// The same where the current file is enough for it and little has to be read; `None`: it has to be
+    /// looked for.
+    pub fn compare_at_once(
+        &self,
+        served: &Served,
+        have: Option<Position>,
+        asked: &Asked,
+    ) -> Option<Result<Match<L::File>, Unserved>> {
+        let Some(have) = have else {
+            return (asked.start != Start::History).then(|| self.begin(served, asked.start));
+        };
+        let wanted = Wanted { have, asked };
+        let len: Offset = wanted.samples().map(|(_, sample)| sample.len).sum();
+        if len > AT_ONCE_BYTES {
+            return None;
+        }
+        let opened = self.current(served, &wanted, &mut vec![0; PIECE_BYTES])?;
+        Some(Ok(self.found(None, opened, File::Same, have.offset, Duration::ZERO)))
     }
 
     /// The generation of which a range is to be proved, and never another: what would follow it is named
@@ -297,8 +320,8 @@ impl<L: Logs> Finder<'_, L> {
             Reached::Here => Tried::Same((Body::Packed(file, Box::new(unpacking)), facts)),
             Reached::Differs => Tried::Other(Some(Why::Digest)),
             Reached::Short => Tried::Other(Some(Why::Short)),
-            Reached::Damaged => {
-                self.check_unfinished(one, &file, &facts)?;
+            Reached::Damaged(why) => {
+                self.check_unfinished(one, &file, &facts, &why)?;
                 Tried::Other(None)
             }
         })
@@ -393,8 +416,8 @@ impl<L: Logs> Finder<'_, L> {
             Body::Packed(file, unpacking) => match unpacking.ending() {
                 None => None,
                 Some(Ending::Whole) => Some(File::Next),
-                Some(Ending::Damaged(_)) => {
-                    self.check_unfinished(one, file, facts)?;
+                Some(Ending::Damaged(why)) => {
+                    self.check_unfinished(one, file, facts, why)?;
                     Some(File::Lost(Why::Gone))
                 }
             },
@@ -436,8 +459,8 @@ impl<L: Logs> Finder<'_, L> {
         let Some(format) = one.packed else { return Ok(Some((Body::Plain(file), facts))) };
         let mut unpacking = self.unpack(format, &file)?;
         unpacking.refill();
-        if let Some(Ending::Damaged(_)) = unpacking.ending() {
-            self.check_unfinished(one, &file, &facts)?;
+        if let Some(Ending::Damaged(why)) = unpacking.ending() {
+            self.check_unfinished(one, &file, &facts, why)?;
             return Ok(None);
         }
         Ok(Some((Body::Packed(file, Box::new(unpacking)), facts)))

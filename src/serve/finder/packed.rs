@@ -49,8 +49,8 @@ pub(super) enum Reached {
     Differs,
     /// It has fewer bytes than the offset.
     Short,
-    /// It can't be read as far as the offset.
-    Damaged,
+    /// It can't be read as far as the offset, and why.
+    Damaged(String),
 }
 
 impl<L: Logs> Finder<'_, L> {
@@ -78,7 +78,7 @@ impl<L: Logs> Finder<'_, L> {
             unpacking.refill();
             match unpacking.ending() {
                 Some(Ending::Whole) => return Ok(Reached::Short),
-                Some(Ending::Damaged(_)) => return Ok(Reached::Damaged),
+                Some(Ending::Damaged(why)) => return Ok(Reached::Damaged(why.clone())),
                 None => {}
             }
             let rest = unpacking.rest();
@@ -96,19 +96,20 @@ impl<L: Logs> Finder<'_, L> {
         Ok(Reached::Here)
     }
 
-    /// What to do about a file that can't be read any further: it is waited for as long as somebody may
-    /// be writing it.
+    /// What to do about a file that can't be read any further, and `why`: it is waited for as long as
+    /// somebody may be writing it.
     pub(super) fn check_unfinished(
         &self,
         one: &Candidate,
         file: &L::File,
         facts: &FileFacts,
+        why: &str,
     ) -> Result<(), Nothing> {
         if is_unfinished(self.logs, file, facts, self.linger, self.wall_ns) {
             let why = format!("{} is being compressed", one.path.display());
             return Err(Nothing::Refused(Unserved::busy(why)));
         }
-        sentences::damaged(&one.path);
+        sentences::damaged(&one.path, why);
         Ok(())
     }
 }
