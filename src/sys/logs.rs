@@ -48,7 +48,7 @@ pub type Stream = Box<dyn Read + Send>;
 
 /// Streams at once. A decoder needs up to 128 MiB, so with these and no more the memory is bounded; and
 /// those who wait ask again.
-const STREAMS_MAX: usize = 16;
+const STREAMS_MAX: usize = 8;
 
 /// A file that is read in order. It counts as long as it lives.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ const PACKED_BYTES: usize = 64 << 10;
 const WINDOW_LOG_MAX: u32 = 27;
 
 /// The most memory for xz, in KiB: `xz -9` needs 65 MiB.
-const XZ_KIB_MAX: u32 = 128 << 10;
+const XZ_KIB_MAX: u32 = 80 << 10;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
