@@ -10,7 +10,7 @@ use clap::Parser;
 
 use super::fetcher::Fetcher;
 use super::settings::{Settings, read_config};
-use super::terms::{SyncPolicy, Timing};
+use super::terms::{Recheck, SyncPolicy, Timing};
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
 use crate::sys::cause::cause;
@@ -49,6 +49,9 @@ struct Args {
     /// When what has arrived is synced to disk: within TIME, always or never
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = SyncPolicy::parse)]
     sync: SyncPolicy,
+    /// When a rotated log is asked for once more, after it ended, for lines that came late; or never
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = Recheck::parse)]
+    recheck: Recheck,
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
     demo: bool,
@@ -80,6 +83,7 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
         reply_timeout: args.reply_timeout,
         idle_timeout: args.idle_timeout,
         sync: args.sync,
+        recheck: args.recheck,
     };
     match run(Settings { snmp_dir, conf, timing }, config) {
         Ok(()) => ExitCode::SUCCESS,

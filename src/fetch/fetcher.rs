@@ -4,6 +4,7 @@
 //! offsets or retries.
 
 mod coming;
+mod late;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 
 use super::board::Board;
-use super::conn::{Conn, Heard};
+use super::conn::{Conn, Heard, Role};
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
 use super::settings::Settings;
@@ -69,6 +70,7 @@ pub struct Fetcher {
     /// Sources that begin when those are done: they may use the same names.
     arriving: Vec<SourceConfig>,
     ending: Option<Instant>,
+    asking: late::Asking,
 }
 
 impl Fetcher {
@@ -100,6 +102,7 @@ impl Fetcher {
             retiring: 0,
             arriving: Vec::new(),
             ending: None,
+            asking: late::Asking::default(),
         })
     }
 
@@ -139,6 +142,7 @@ impl Fetcher {
             while let Some((slot, at)) = self.deadlines.pop_due(now) {
                 self.handle_due(now, slot, at);
             }
+            self.admit_late(now);
             self.board.show(now, self.sources.iter().map(|(_, entry)| entry));
             if self.ended(now) {
                 self.event_log.flush(FLUSH_PATIENCE);
@@ -206,6 +210,9 @@ impl Fetcher {
             if entry.core.deadline().is_some_and(|deadline| deadline <= now) {
                 entry.core.handle_due(now);
             }
+            if entry.late.deadline().is_some_and(|deadline| deadline <= now) {
+                entry.late.handle_due(now);
+            }
             self.drain(now, slot);
         }
     }
@@ -217,10 +224,11 @@ impl Fetcher {
                     for event in entry.handle_stored(now, stored) {
                         self.tell_of(&entry.config, &event.to_string());
                     }
-                    self.let_go(slot, entry);
+                    self.leave(slot, entry);
                 }
                 self.let_arrive();
             }
+            Report::Rechecked(slot, done) => self.handle_rechecked(now, slot, done),
             Report::Stored(slot, stored) => {
                 let Some(entry) = self.sources.get_mut(slot) else { return };
                 for event in entry.handle_stored(now, stored) {
@@ -275,6 +283,10 @@ impl Fetcher {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.queued = false;
         let source = conn.source;
+        if conn.role == Role::Late {
+            self.take_late_turn(now, slot, source);
+            return;
+        }
         if !conn.connected {
             match conn.poll_connected() {
                 Ok(false) => return,
@@ -283,6 +295,7 @@ impl Fetcher {
                     if let Some(entry) = self.sources.get_mut(source) {
                         entry.forget_addresses(peer);
                         entry.core.handle_connected(now);
+                        entry.late.handle_reachable(now);
                     }
                 }
                 Err(error) => self.fail_to_connect(now, source, &error),
@@ -333,19 +346,24 @@ impl Fetcher {
     }
 
     fn connect(&mut self, now: Instant, source: Slot, address: SocketAddr) {
-        let connected = net::connect(address).and_then(|stream| {
-            let slot = self.conns.insert_with(|_| Conn::new(stream, source));
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if let Some(entry) = self.sources.get_mut(source) {
-                entry.conn = Some(slot);
-            }
-            match self.conns.get_mut(slot) {
-                Some(conn) => self.evloop.register(&mut conn.stream, Who::Conn(slot), interest),
-                None => Ok(()),
-            }
-        });
-        if let Err(error) = connected {
+        if let Err(error) = self.open_conn(source, Role::Main, address) {
             self.fail_to_connect(now, source, &error);
+        }
+    }
+
+    fn open_conn(&mut self, source: Slot, role: Role, address: SocketAddr) -> io::Result<()> {
+        let stream = net::connect(address)?;
+        let slot = self.conns.insert_with(|_| Conn::new(stream, source, role));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Some(entry) = self.sources.get_mut(source) {
+            match role {
+                Role::Main => entry.conn = Some(slot),
+                Role::Late => entry.late_conn = Some(slot),
+            }
+        }
+        match self.conns.get_mut(slot) {
+            Some(conn) => self.evloop.register(&mut conn.stream, Who::Conn(slot), interest),
+            None => Ok(()),
         }
     }
 
@@ -380,8 +398,10 @@ impl Fetcher {
         {
             self.carry_out(now, slot, output);
         }
+        self.drain_late(now, slot);
         if let Some(entry) = self.sources.get_mut(slot) {
-            self.deadlines.arm(&mut entry.alarm, slot, entry.core.deadline());
+            let deadline = entry.deadline();
+            self.deadlines.arm(&mut entry.alarm, slot, deadline);
         }
     }
 

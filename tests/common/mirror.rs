@@ -146,6 +146,11 @@ impl Mirror {
 
     /// The same with options of the source.
     pub fn fetch_logs_with(&self, address: SocketAddr, options: &str) -> Program {
+        self.fetch_logs_by(address, options, &[])
+    }
+
+    /// The same with arguments of the program.
+    pub fn fetch_logs_by(&self, address: SocketAddr, options: &str, args: &[&str]) -> Program {
         let Line { address, remote, local, pointer } = self.line(address);
         let conf = self.dir.path().join("fetch_logs.conf");
         let paths = [remote, local, pointer].map(|path| path.display().to_string()).join(" ");
@@ -153,6 +158,7 @@ impl Mirror {
             .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
         command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
+        command.args(args).env("RUST_LOG", "debug");
         Program::spawn(command.arg(self.dir.path().join("snmp")).arg(conf))
     }
 
