@@ -331,6 +331,19 @@ fn what_is_not_the_protocol_closes_the_connection_and_waits() {
 }
 
 #[test]
+fn a_copy_that_was_changed_during_a_checkpoint_is_recovered_after_it() {
+    let mut life = Life::following(1000);
+    life.data(10);
+    assert!(life.pass(SYNC).contains(&Output::Do(Job::Checkpoint)));
+    life.source.handle_data(life.now, Took::Changed, 0, false);
+    assert!(matches!(life.outputs()[..], [Output::Close, Output::Fail(Fault::Store(_))]));
+    let due = life.source.deadline().unwrap();
+    assert!(!is_job(&life.pass(due.saturating_duration_since(life.now))));
+    life.source.handle_checkpointed(life.now, 1010);
+    assert_eq!(life.outputs(), [Output::Do(Job::Recover)]);
+}
+
+#[test]
 fn every_wait_has_its_limit() {
     let timeout = |outputs: &[Output], fault: Fault| {
         assert_eq!(outputs, [Output::Close, Output::Fail(fault)]);

@@ -258,8 +258,9 @@ impl Source {
                 return;
             }
             Took::Changed => {
+                // A checkpoint may run: the recovery waits for its end.
                 let what = "copy was changed by somebody else".to_owned();
-                self.handle_store_fault(now, Fault::Store(what));
+                self.recover_after(now, Fault::Store(what));
                 return;
             }
             Took::Differs => {
@@ -440,6 +441,10 @@ impl Source {
     /// again what is there. (A sync that failed can't be tried again; the bytes are written anew.)
     pub fn handle_store_fault(&mut self, now: Instant, fault: Fault) {
         self.job = None;
+        self.recover_after(now, fault);
+    }
+
+    fn recover_after(&mut self, now: Instant, fault: Fault) {
         self.next_job = None;
         self.checkpoint_at = None;
         self.place = Place::default();
