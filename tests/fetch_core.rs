@@ -12,8 +12,8 @@ use fetchlogs::fetch::manifest::{
 };
 use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
 use fetchlogs::fetch::source::{OVERLAP, Source};
-use fetchlogs::fetch::store::{Cut, Stamp, Standing, Store, StoreFault};
-use fetchlogs::fetch::terms::{End, Goal, Job, Output, SyncPolicy, Timing, Wants};
+use fetchlogs::fetch::store::{Cut, OpenCopy, Stamp, Standing, Store, StoreFault};
+use fetchlogs::fetch::terms::{End, Goal, Job, Output, Recheck, SyncPolicy, Timing, Wants};
 use fetchlogs::pos::{Generation, Inode, Token};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::answer::{Answer, File, Why};
@@ -32,6 +32,7 @@ const TIMING: Timing = Timing {
     reply_timeout: Duration::from_secs(3),
     idle_timeout: Duration::from_secs(120),
     sync: SyncPolicy::Within(SYNC),
+    recheck: Recheck::Never,
 };
 
 // ---- one source ----
@@ -328,6 +329,19 @@ fn what_is_not_the_protocol_closes_the_connection_and_waits() {
     let fault = Fault::InitHeader("line longer than 4096 bytes".to_owned());
     assert_eq!(life.outputs(), [Output::Close, Output::Fail(fault)]);
     assert!(life.source.deadline().unwrap() >= life.now + TIMING.reconnect);
+}
+
+#[test]
+fn a_copy_that_was_changed_during_a_checkpoint_is_recovered_after_it() {
+    let mut life = Life::following(1000);
+    life.data(10);
+    assert!(life.pass(SYNC).contains(&Output::Do(Job::Checkpoint)));
+    life.source.handle_data(life.now, Took::Changed, 0, false);
+    assert!(matches!(life.outputs()[..], [Output::Close, Output::Fail(Fault::Store(_))]));
+    let due = life.source.deadline().unwrap();
+    assert!(!is_job(&life.pass(due.saturating_duration_since(life.now))));
+    life.source.handle_checkpointed(life.now, 1010);
+    assert_eq!(life.outputs(), [Output::Do(Job::Recover)]);
 }
 
 #[test]
@@ -761,7 +775,7 @@ impl Shelf {
     fn new() -> Shelf {
         let dir = tempfile::tempdir().unwrap();
         let (copy, pointer) = (dir.path().join("log"), dir.path().join("log.ptr"));
-        let store = Store { fs: DiskFs::default(), copy, pointer, boot: BOOT.into() };
+        let store = Store::new(DiskFs::default(), copy, pointer, BOOT.into());
         Shelf { dir, store }
     }
 
@@ -1213,6 +1227,81 @@ fn a_copy_that_was_renamed_has_its_line_whoever_noticed_it_and_however_often() {
     }
 }
 
+/// Late bytes for an archive, interrupted after each step: what the manifest says is what counts.
+#[test]
+fn late_bytes_are_recorded_once_wherever_it_stopped_before() {
+    let late = |place: &mut Place, shelf: &Shelf, archive: &OpenCopy<DiskFs>| {
+        assert!(matches!(take(&shelf.store.fs, &archive.file, place, b" late"), Took::All));
+    };
+    for stopped in ["never", "after a part", "after a part, torn", "before the line", "in the line"]
+    {
+        let shelf = Shelf::with("content", 7);
+        let standing = shelf.rotate(&shelf.recover(), 8).unwrap();
+        let line = *standing.ended.unwrap();
+        assert_eq!(shelf.recover().ended.as_deref(), Some(&line));
+        let path = shelf.path("log.20261120132249");
+        let append = |bytes: &[u8]| {
+            let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut file, bytes).unwrap();
+        };
+        match stopped {
+            "after a part" => append(b" l"),
+            "after a part, torn" => append(b" l\0\0\0\0\0\0"),
+            "before the line" | "in the line" => append(b" late"),
+            _ => {}
+        }
+        if stopped == "in the line" {
+            let manifest = manifest_path(&shelf.store.pointer);
+            let mut bytes = fs::read(&manifest).unwrap();
+            bytes.extend(&emit_line(&line)[..100]);
+            fs::write(&manifest, bytes).unwrap();
+        }
+        let archive = shelf.store.open_archive(&line).unwrap();
+        let mut place = shelf.store.verify_archive(&archive, &line).unwrap().unwrap();
+        assert_eq!((place.durable, place.at), (7, 7));
+        if stopped == "after a part, torn" {
+            let took = take(&shelf.store.fs, &archive.file, &mut place, b" late");
+            assert!(matches!(took, Took::Differs));
+        } else {
+            late(&mut place, &shelf, &archive);
+        }
+        let record = |line: &Line, place: &Place| {
+            shelf.store.record_late(&archive, line, place, &stamp()).unwrap().unwrap()
+        };
+        let mut grown = record(&line, &place).unwrap();
+        if stopped == "after a part, torn" {
+            assert_eq!((grown.to, grown.late), (9, Some(2)));
+            assert_eq!(shelf.read("log.20261120132249"), "content l");
+            let mut place = shelf.store.verify_archive(&archive, &grown).unwrap().unwrap();
+            assert!(matches!(take(&shelf.store.fs, &archive.file, &mut place, b"ate"), Took::All));
+            grown = record(&grown, &place).unwrap();
+        }
+        assert_eq!(shelf.read("log.20261120132249"), "content late", "{stopped}");
+        assert_eq!(shelf.manifest(), std::slice::from_ref(&grown), "{stopped}");
+        assert_eq!(shelf.recover().ended.as_deref(), Some(&grown), "{stopped}");
+    }
+}
+
+#[test]
+fn an_archive_that_is_gone_or_changed_gets_no_late_bytes() {
+    let shelf = Shelf::with("content", 7);
+    let line = *shelf.rotate(&shelf.recover(), 8).unwrap().ended.unwrap();
+    let archive = shelf.store.open_archive(&line).unwrap();
+    let place = shelf.store.verify_archive(&archive, &line).unwrap().unwrap();
+    let grown = Place { at: 8, size: 8, ..place };
+    // Its length is not what was written.
+    assert!(shelf.store.record_late(&archive, &line, &grown, &stamp()).unwrap().is_err());
+    let path = shelf.path("log.20261120132249");
+    fs::write(&path, "CONTENT").unwrap();
+    assert!(shelf.store.verify_archive(&archive, &line).unwrap().is_none());
+    fs::remove_file(&path).unwrap();
+    assert!(shelf.store.record_late(&archive, &line, &place, &stamp()).unwrap().is_err());
+    assert!(shelf.store.open_archive(&line).is_none());
+    fs::write(&path, "short").unwrap();
+    assert!(shelf.store.open_archive(&line).is_none());
+    assert_eq!(shelf.read("log.20261120132249"), "short");
+}
+
 #[test]
 fn a_line_is_appended_behind_the_good_ones_and_only_once() {
     let shelf = Shelf::new();
@@ -1258,11 +1347,9 @@ fn one_copy_has_one_keeper_by_whatever_name_its_directory_goes() {
     let shelf = Shelf::new();
     fs::create_dir(shelf.path("real")).unwrap();
     std::os::unix::fs::symlink("real", shelf.path("link")).unwrap();
-    let at = |dir: &str, fs: DiskFs| Store {
-        fs,
-        copy: shelf.path(dir).join("log"),
-        pointer: shelf.path(dir).join("ptr"),
-        boot: BOOT.into(),
+    let at = |dir: &str, fs: DiskFs| {
+        let (copy, pointer) = (shelf.path(dir).join("log"), shelf.path(dir).join("ptr"));
+        Store::new(fs, copy, pointer, BOOT.into())
     };
     let fs = DiskFs::default();
     let held = at("real", fs.clone()).lock().unwrap();

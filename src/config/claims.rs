@@ -1,4 +1,4 @@
-//! No two files of a configuration are one: copies, pointers, and names that archives may get.
+//! No two files of a configuration are one: copies, pointers, and names that archives and manifests get.
 //!
 //! Two sources that append to one copy, or save into one pointer, destroy each other's data without
 //! a word. Paths are compared in their normal form, so `a//b` and `a/x/../b` are found equal; links
@@ -13,6 +13,9 @@ use super::words::{Word, show};
 
 /// Digits that an archive's name has after the name of its copy and a dot: `20261231235959`.
 const STAMP_DIGITS: usize = 14;
+
+/// What a manifest's name has after that of its pointer.
+const MANIFEST: &[u8] = b".manifest";
 
 /// What a source keeps at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +75,12 @@ impl Claims {
             if let Some(owner) = owner.filter(|owner| owner.purpose == Use::Copy) {
                 let whose = whose(owner, claim);
                 claim.note(faults, format!("{whose} gives such names to archives of its copy"));
+            }
+            let pointer = claim.normal.strip_suffix(MANIFEST);
+            let owner = pointer.and_then(|pointer| owners.get(pointer));
+            if let Some(owner) = owner.filter(|owner| owner.purpose == Use::Pointer) {
+                let whose = whose(owner, claim);
+                claim.note(faults, format!("{whose} keeps the manifest of its pointer there"));
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::config::{emit_word, parse_fetch, parse_serve};
 use crate::evloop::stopper::Stopper;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::settings::Settings;
-use crate::fetch::terms::{Goal, SyncPolicy, Timing};
+use crate::fetch::terms::{Goal, Recheck, SyncPolicy, Timing};
 use crate::serve::Responder;
 use crate::status::output::Output;
 
@@ -103,6 +103,7 @@ impl Scene {
             reply_timeout: FAST * 6,
             idle_timeout: FAST * 240,
             sync: SyncPolicy::Within(FAST * 10),
+            recheck: Recheck::After(FAST * 50),
         };
         let event_log = Output::to(io::stdout()).map_err(cannot("start a thread"))?;
         let goal = Goal::Follow;

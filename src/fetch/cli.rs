@@ -13,7 +13,7 @@ use clap::Parser;
 use super::fetcher::{Fetcher, Unfinished};
 use super::list::{EVERYTHING, Place, check_pattern, list};
 use super::settings::{Settings, read_config};
-use super::terms::{Goal, SyncPolicy, Timing};
+use super::terms::{Goal, Recheck, SyncPolicy, Timing};
 use super::verify::verify;
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
@@ -53,6 +53,9 @@ struct Args {
     /// When what has arrived is synced to disk: within TIME, always or never
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = SyncPolicy::parse)]
     sync: SyncPolicy,
+    /// When a rotated log is asked for once more, after it ended, for lines that came late; or never
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = Recheck::parse)]
+    recheck: Recheck,
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
     demo: bool,
@@ -81,6 +84,11 @@ impl Args {
             reply_timeout: self.reply_timeout,
             idle_timeout: self.idle_timeout,
             sync: self.sync,
+            recheck: match self.recheck {
+                // Nobody is there any more when the time would come.
+                Recheck::After(_) if self.once => Recheck::After(Duration::ZERO),
+                recheck => recheck,
+            },
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Conn {
     pub stream: TcpStream,
     /// Whose it is.
     pub source: Slot,
+    /// What for.
+    pub role: Role,
     /// It is connected.
     pub connected: bool,
     /// There may be something to read; until a read would block.
@@ -33,6 +35,15 @@ pub struct Conn {
     pub ended: bool,
     ear: Ear,
     unsent: Vec<u8>,
+}
+
+/// What a connection of a source is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// For the generation that its copy holds.
+    Main,
+    /// For what one has that ended before.
+    Late,
 }
 
 /// What a look at the socket gave.
@@ -52,10 +63,11 @@ pub enum Heard<T> {
 
 impl Conn {
     /// A connection that is being made.
-    pub fn new(stream: TcpStream, source: Slot) -> Conn {
+    pub fn new(stream: TcpStream, source: Slot, role: Role) -> Conn {
         Conn {
             stream,
             source,
+            role,
             connected: false,
             readable: false,
             queued: false,

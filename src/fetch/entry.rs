@@ -1,5 +1,7 @@
 //! One source in the fetcher's table: its core, and everything of it that is not pure.
 
+mod late;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
@@ -8,9 +10,10 @@ use std::time::Instant;
 
 use super::copy::{Took, read_exact_at, take};
 use super::jobs::{Stored, Task};
+use super::late::Late;
 use super::source::Source;
 use super::store::{Locks, OpenCopy, Store};
-use super::terms::{Job, Timing};
+use super::terms::{Job, Recheck, Timing};
 use crate::config::{Host, Protocol, SourceConfig};
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
@@ -42,6 +45,12 @@ pub struct Entry<F: Fs = DiskFs> {
     pub copy: Option<OpenCopy<F>>,
     /// Its connection.
     pub conn: Option<Slot>,
+    /// Its generations that have ended, as far as they are asked for once more.
+    pub late: Late,
+    /// The connection for that.
+    pub late_conn: Option<Slot>,
+    /// The archive for that.
+    pub archive: Option<OpenCopy<F>>,
     /// When its deadline is looked at.
     pub alarm: Alarm,
     /// What was told of its troubles.
@@ -63,9 +72,18 @@ impl<F: Fs> Entry<F> {
     pub fn new(config: SourceConfig, timing: Timing, fs: F, boot: Arc<str>, seed: u64) -> Entry<F> {
         let remote = config.remote.as_os_str().as_bytes().to_vec();
         let (copy, pointer) = (config.local.clone(), config.pointer.clone());
+        // Protocol 1 has no way to ask for one that has ended.
+        let recheck = match config.protocol {
+            Protocol::One => Recheck::Never,
+            Protocol::Two => timing.recheck,
+        };
+        let late_timing = Timing { recheck, ..timing };
         Entry {
+            late: Late::new(remote.clone(), late_timing, !seed),
+            late_conn: None,
+            archive: None,
             core: Source::new(remote, timing, seed).starting(config.start),
-            store: Store { fs, copy, pointer, boot },
+            store: Store::new(fs, copy, pointer, boot),
             locks: None,
             faulted: false,
             copy: None,
@@ -109,6 +127,14 @@ impl<F: Fs> Entry<F> {
         self.addresses = addresses.into();
     }
 
+    /// An address that is known to work; a name's is, once it was connected to.
+    pub fn known_address(&self) -> Option<SocketAddr> {
+        match &self.config.host {
+            Host::Address(address) => Some(SocketAddr::new(*address, self.config.port)),
+            Host::Name(_) => self.proven,
+        }
+    }
+
     /// A connection was made: the next one begins with a fresh lookup.
     pub fn forget_addresses(&mut self, connected: Option<SocketAddr>) {
         self.addresses = VecDeque::new();
@@ -136,19 +162,8 @@ impl<F: Fs> Entry<F> {
             request.two = None;
         }
         let base = self.core.place().base;
-        let (Some(have), Some(copy)) = (request.have, &self.copy) else { return request };
-        let Some(asked) = &mut request.two else { return request };
-        let end = have.offset.saturating_sub(base);
-        let sample = |from: Offset, len: Offset| {
-            let mut bytes = vec![0; len as usize];
-            read_exact_at(&self.store.fs, &copy.file, &mut bytes, from).ok()?;
-            Sample::of(&bytes)
-        };
-        let tail_len = end.min(TAIL_BYTES);
-        asked.tail = sample(end - tail_len, tail_len);
-        if base == 0 {
-            asked.head = sample(0, end.min(HEAD_BYTES));
-        }
+        let Some(copy) = &self.copy else { return request };
+        samples(&self.store.fs, &copy.file, base, &mut request);
         request
     }
 
@@ -160,6 +175,9 @@ impl<F: Fs> Entry<F> {
                 self.copy = standing.copy;
                 self.locks = locks.or(self.locks.take());
                 self.core.handle_standing(now, standing.generation, standing.place);
+                if let Some(line) = standing.ended {
+                    self.late.handle_ended(now, *line);
+                }
                 return standing.events;
             }
             Stored::NotReopened => self.core.handle_not_reopened(now),
@@ -170,6 +188,17 @@ impl<F: Fs> Entry<F> {
             }
         }
         Vec::new()
+    }
+
+    /// When the nearest deadline of both cores is.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.core.deadline(), self.late.deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether a generation that has ended is still to be asked for once more; not one that waits for
+    /// the next to end.
+    pub fn pending(&self) -> bool {
+        self.late.pending()
     }
 
     /// What a worker needs to know to do `job`.
@@ -184,5 +213,21 @@ impl<F: Fs> Entry<F> {
             generation: self.core.generation(),
             place: *self.core.place(),
         }
+    }
+}
+
+/// Adds to a request the digests of what `file` has before the position: its first byte belongs at `base`.
+fn samples<F: Fs>(fs: &F, file: &F::File, base: Offset, request: &mut Request) {
+    let (Some(have), Some(asked)) = (request.have, &mut request.two) else { return };
+    let end = have.offset.saturating_sub(base);
+    let sample = |from: Offset, len: Offset| {
+        let mut bytes = vec![0; len as usize];
+        read_exact_at(fs, file, &mut bytes, from).ok()?;
+        Sample::of(&bytes)
+    };
+    let tail_len = end.min(TAIL_BYTES);
+    asked.tail = sample(end - tail_len, tail_len);
+    if base == 0 {
+        asked.head = sample(0, end.min(HEAD_BYTES));
     }
 }

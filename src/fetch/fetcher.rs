@@ -4,6 +4,7 @@
 //! offsets or retries.
 
 mod coming;
+mod late;
 mod once;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use mio::Interest;
 pub use once::Unfinished;
 
 use super::board::Board;
-use super::conn::{Conn, Heard};
+use super::conn::{Conn, Heard, Role};
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
 use super::settings::Settings;
@@ -73,6 +74,7 @@ pub struct Fetcher {
     /// Sources that begin when those are done: they may use the same names.
     arriving: Vec<SourceConfig>,
     ending: Option<Instant>,
+    asking: late::Asking,
     /// Sources for which nothing more is done, since they were fetched once.
     finished: usize,
     unfinished: Vec<Unfinished>,
@@ -107,6 +109,7 @@ impl Fetcher {
             retiring: 0,
             arriving: Vec::new(),
             ending: None,
+            asking: late::Asking::default(),
             finished: 0,
             unfinished: Vec::new(),
         })
@@ -149,6 +152,7 @@ impl Fetcher {
             while let Some((slot, at)) = self.deadlines.pop_due(now) {
                 self.handle_due(now, slot, at);
             }
+            self.admit_late(now);
             self.board.show(now, self.sources.iter().map(|(_, entry)| entry));
             if self.all_done() {
                 self.end(now);
@@ -220,6 +224,9 @@ impl Fetcher {
             if entry.core.deadline().is_some_and(|deadline| deadline <= now) {
                 entry.core.handle_due(now);
             }
+            if entry.late.deadline().is_some_and(|deadline| deadline <= now) {
+                entry.late.handle_due(now);
+            }
             self.drain(now, slot);
         }
     }
@@ -231,10 +238,11 @@ impl Fetcher {
                     for event in entry.handle_stored(now, stored) {
                         self.tell_of(&entry.config, &event.to_string());
                     }
-                    self.let_go(slot, entry);
+                    self.leave(slot, entry);
                 }
                 self.let_arrive();
             }
+            Report::Rechecked(slot, done) => self.handle_rechecked(now, slot, done),
             Report::Stored(slot, stored) => {
                 let Some(entry) = self.sources.get_mut(slot) else { return };
                 for event in entry.handle_stored(now, stored) {
@@ -289,6 +297,10 @@ impl Fetcher {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.queued = false;
         let source = conn.source;
+        if conn.role == Role::Late {
+            self.take_late_turn(now, slot, source);
+            return;
+        }
         if !conn.connected {
             match conn.poll_connected() {
                 Ok(false) => return,
@@ -297,6 +309,7 @@ impl Fetcher {
                     if let Some(entry) = self.sources.get_mut(source) {
                         entry.forget_addresses(peer);
                         entry.core.handle_connected(now);
+                        entry.late.handle_reachable(now);
                     }
                 }
                 Err(error) => self.fail_to_connect(now, source, &error),
@@ -352,19 +365,24 @@ impl Fetcher {
     }
 
     fn connect(&mut self, now: Instant, source: Slot, address: SocketAddr) {
-        let connected = net::connect(address).and_then(|stream| {
-            let slot = self.conns.insert_with(|_| Conn::new(stream, source));
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if let Some(entry) = self.sources.get_mut(source) {
-                entry.conn = Some(slot);
-            }
-            match self.conns.get_mut(slot) {
-                Some(conn) => self.evloop.register(&mut conn.stream, Who::Conn(slot), interest),
-                None => Ok(()),
-            }
-        });
-        if let Err(error) = connected {
+        if let Err(error) = self.open_conn(source, Role::Main, address) {
             self.fail_to_connect(now, source, &error);
+        }
+    }
+
+    fn open_conn(&mut self, source: Slot, role: Role, address: SocketAddr) -> io::Result<()> {
+        let stream = net::connect(address)?;
+        let slot = self.conns.insert_with(|_| Conn::new(stream, source, role));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Some(entry) = self.sources.get_mut(source) {
+            match role {
+                Role::Main => entry.conn = Some(slot),
+                Role::Late => entry.late_conn = Some(slot),
+            }
+        }
+        match self.conns.get_mut(slot) {
+            Some(conn) => self.evloop.register(&mut conn.stream, Who::Conn(slot), interest),
+            None => Ok(()),
         }
     }
 
@@ -399,8 +417,10 @@ impl Fetcher {
         {
             self.carry_out(now, slot, output);
         }
+        self.drain_late(now, slot);
         if let Some(entry) = self.sources.get_mut(slot) {
-            self.deadlines.arm(&mut entry.alarm, slot, entry.core.deadline());
+            let deadline = entry.deadline();
+            self.deadlines.arm(&mut entry.alarm, slot, deadline);
         }
     }
 

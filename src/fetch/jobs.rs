@@ -9,6 +9,7 @@ use chrono::DateTime;
 use mio::Waker;
 
 use super::copy::Place;
+use super::recheck::{Recheck, Rechecked, recheck};
 use super::store::{Locks, OpenCopy, Stamp, Standing, Store, StoreFault};
 use super::terms::Job;
 use crate::evloop::slots::Slot;
@@ -21,7 +22,7 @@ use crate::sys::workers::Workers;
 /// the others; few, since most syncs end in the same journal.
 const STORE_THREADS: usize = 4;
 
-/// Threads that look names up.
+/// Threads that look names up. (One reads archives for late bytes: nobody waits for it.)
 const LOOKUP_THREADS: usize = 4;
 
 /// How an archive is named after its copy and a dot: local time, as fetchlogs 1.1 documents it.
@@ -32,6 +33,8 @@ const STAMP: &str = "%Y%m%d%H%M%S";
 pub enum Report {
     /// A job of a source.
     Stored(Slot, Stored<DiskFs>),
+    /// An archive was looked at, or recorded.
+    Rechecked(Slot, Rechecked),
     /// A source that is no longer configured has left its copy in order.
     Retired,
     /// The addresses of a host, or why there are none.
@@ -79,6 +82,7 @@ pub struct Task<F: Fs> {
 #[derive(Debug)]
 pub struct Jobs {
     store: Workers,
+    recheck: Workers,
     lookup: Workers,
     sender: Sender<Report>,
     reports: Receiver<Report>,
@@ -92,6 +96,7 @@ impl Jobs {
         let (sender, reports) = channel();
         Ok(Jobs {
             store: Workers::start("store", STORE_THREADS)?,
+            recheck: Workers::start("recheck", 1)?,
             lookup: Workers::start("lookup", LOOKUP_THREADS)?,
             sender,
             reports,
@@ -125,6 +130,15 @@ impl Jobs {
             let slot = task.slot;
             let stored = perform(task, &stamp()).unwrap_or_else(Stored::Failed);
             report(Report::Stored(slot, stored));
+        });
+    }
+
+    /// Has an archive looked at, or recorded.
+    pub fn recheck(&self, task: Recheck<DiskFs>) {
+        let report = self.reporter();
+        self.recheck.run(move || {
+            let done = recheck(&task, &stamp());
+            report(Report::Rechecked(task.slot, done));
         });
     }
 

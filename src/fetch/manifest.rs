@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+use super::copy::read_exact_at;
 use super::pointer::write_all_at;
 use crate::pos::{Inode, Offset, Token, parse_number, parse_offset};
 use crate::proto::answer::Why;
@@ -74,7 +75,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    const ALL: [Ending; 6] = [
+    pub(super) const ALL: [Ending; 6] = [
         Ending::Complete,
         Ending::Gone,
         Ending::Digest,
@@ -391,6 +392,22 @@ pub fn append_line<F: Fs>(fs: &F, path: &Path, line: &Line) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The good lines among the last 16 KiB of a manifest, in order; none if there is no file.
+pub fn read_last<F: Fs>(fs: &F, path: &Path) -> io::Result<Vec<Line>> {
+    let file = match fs.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let size = fs.len(&file)?;
+    let len = size.min(LAST_BYTES);
+    let mut bytes = vec![0; len as usize];
+    read_exact_at(fs, &file, &mut bytes, size - len)?;
+    Ok(bytes.split_inclusive(|&byte| byte == b'\n').filter_map(parse_line).collect())
+}
+
+const LAST_BYTES: u64 = 16 * 1024;
 
 /// The line that counts for the archive called `name`; `None` if it has none.
 pub fn line_of<F: Fs>(fs: &F, path: &Path, name: &OsStr) -> io::Result<Option<Line>> {

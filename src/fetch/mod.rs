@@ -4,12 +4,13 @@
 //! ended, and a pointer that says how much of it is on disk. Deciding and acting are apart:
 //!
 //! * [`source`] the life of one source; pure: facts in, outputs out; [`terms`] the words for both
+//! * [`late`] the life of those of its generations that have ended; pure as well
 //! * [`copy`](mod@copy) where bytes that arrive go, and how they are compared
 //! * [`store`] the crash-safe sequences, in file system calls that can each be the last
 //! * [`pointer`](mod@pointer) the pointer file; [`manifest`](mod@manifest) what became of what has ended
 //! * [`backoff`] how long to wait
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
-//! * [`conn`] a socket; [`jobs`] what waits for disks and name servers
+//! * [`conn`] a socket; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
 //! * [`board`] when status files are written
 //! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
 //! * [`list`] what a responder serves; [`dial`] how a thread that waits asks one
@@ -24,9 +25,11 @@ pub mod dial;
 pub mod entry;
 pub mod fetcher;
 pub mod jobs;
+pub mod late;
 pub mod list;
 pub mod manifest;
 pub mod pointer;
+pub mod recheck;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -59,7 +59,7 @@ enum State {
     /// A connection is being made.
     Connecting { until: Instant },
     /// The request is sent. `anew`: it asked what is there now, though we have a generation.
-    Asking { until: Instant, from: Offset, anew: bool },
+    Asking { since: Instant, until: Instant, from: Offset, anew: bool },
     /// A job runs without which nothing can go on. `connected`: data waits in the socket.
     Storing { connected: bool },
     /// The copy grows, since the status came.
@@ -276,8 +276,9 @@ impl Source {
                 return;
             }
             Took::Changed => {
+                // A checkpoint may run: the recovery waits for its end.
                 let what = "copy was changed by somebody else".to_owned();
-                self.handle_store_fault(now, Fault::Store(what));
+                self.recover_after(now, Fault::Store(what));
                 return;
             }
             Took::Differs => {
@@ -466,6 +467,10 @@ impl Source {
     /// again what is there. (A sync that failed can't be tried again; the bytes are written anew.)
     pub fn handle_store_fault(&mut self, now: Instant, fault: Fault) {
         self.job = None;
+        self.recover_after(now, fault);
+    }
+
+    fn recover_after(&mut self, now: Instant, fault: Fault) {
         self.next_job = None;
         self.checkpoint_at = None;
         self.place = Place::default();

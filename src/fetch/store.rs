@@ -21,16 +21,18 @@
 //! pointer by then, so a recovery writes the same line. All of this may wait for the disk: the loop has it
 //! done by a worker, one job of a source at a time.
 
+mod late;
 mod recovery;
 mod rotation;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
 use super::copy::{Place, Rest, Trust};
+use super::manifest::Line;
 use super::pointer::{BOOT_UNKNOWN, Pointer, State, replace_pointer};
 use crate::pos::{FileId, Generation, Offset};
 use crate::status::event::Event;
@@ -48,6 +50,8 @@ pub struct Store<F> {
     pub pointer: PathBuf,
     /// This machine's boot.
     pub boot: Arc<str>,
+    /// Held by the worker that adds to the manifest.
+    appending: Arc<Mutex<()>>,
 }
 
 /// A step that failed, in the operator's words: `cannot VERB OBJECT PATH: CAUSE`.
@@ -117,6 +121,19 @@ pub struct Standing<F: Fs> {
     pub place: Place,
     /// What the operator should know.
     pub events: Vec<Event>,
+    /// A generation has ended, and this is its archive's line; after a start, the last one that did.
+    pub ended: Option<Box<Line>>,
+}
+
+impl<F: Fs> Standing<F> {
+    fn at(
+        copy: OpenCopy<F>,
+        generation: Generation,
+        place: Place,
+        events: Vec<Event>,
+    ) -> Standing<F> {
+        Standing { copy: Some(copy), generation: Some(generation), place, events, ended: None }
+    }
 }
 
 /// The end of a copy that is to be cut off before it goes on.
@@ -138,6 +155,11 @@ pub struct Stamp {
 }
 
 impl<F: Fs> Store<F> {
+    /// A source that keeps its copy and pointer there.
+    pub fn new(fs: F, copy: PathBuf, pointer: PathBuf, boot: Arc<str>) -> Store<F> {
+        Store { fs, copy, pointer, boot, appending: Arc::default() }
+    }
+
     /// Makes the directories, if they are missing, and claims copy and pointer.
     pub fn lock(&self) -> Done<Locks<F>> {
         for path in [&self.copy, &self.pointer] {
@@ -182,7 +204,7 @@ impl<F: Fs> Store<F> {
         };
         let state = if place.trust == Trust::Nothing { State::Adopting } else { State::Active };
         self.point(generation, &place, copy.id, state)?;
-        Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
+        Ok(Standing::at(copy, generation, place, Vec::new()))
     }
 
     /// Makes what is right in the copy durable, and says so in the pointer. Not for a copy that is

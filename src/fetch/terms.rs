@@ -22,6 +22,30 @@ pub struct Timing {
     pub idle_timeout: Duration,
     /// When what has arrived is made durable.
     pub sync: SyncPolicy,
+    /// When a generation that has ended is asked for once more.
+    pub recheck: Recheck,
+}
+
+/// When a generation that has ended is asked for once more, since it may have grown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recheck {
+    /// So long after it ended, and again when the next one ends.
+    After(Duration),
+    /// Never.
+    Never,
+}
+
+impl Recheck {
+    /// Reads `never` or a duration; the error is the cause.
+    pub fn parse(text: &str) -> Result<Recheck, String> {
+        match text {
+            "never" => Ok(Recheck::Never),
+            _ => match parse_duration(text) {
+                Ok(delay) => Ok(Recheck::After(delay)),
+                Err(why) => Err(format!("{why}; or never")),
+            },
+        }
+    }
 }
 
 /// When what has arrived is made durable, apart from the rotation of a copy and the end of the

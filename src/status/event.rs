@@ -3,6 +3,7 @@
 //! Where fetchlogs 1.1 has a sentence for an event, it is that one, since there are scripts that
 //! look for it. A line is `2026-11-20T13:22:49 HOST PATH SENTENCE`, the time being local time.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -64,6 +65,36 @@ pub enum Event {
         /// Where the copy ends.
         have: Offset,
     },
+    /// A generation that had ended has grown, and so has its archive.
+    Late {
+        /// The generation.
+        inode: Inode,
+        /// The first byte that came late.
+        from: Offset,
+        /// How many did.
+        bytes: Offset,
+        /// The archive's name.
+        archive: OsString,
+    },
+    /// A generation that had ended has grown, and its archive is not what it was.
+    LateRefused {
+        /// The generation.
+        inode: Inode,
+        /// The archive's name.
+        archive: OsString,
+    },
+    /// What a generation has grown by can't be kept now; it is tried again.
+    LateFault {
+        /// The generation.
+        inode: Inode,
+        /// Why.
+        why: String,
+    },
+    /// A generation is not asked for once more.
+    LateGivenUp {
+        /// The generation.
+        inode: Inode,
+    },
     /// The copy has become an archive, and a new copy begins.
     Rotated {
         /// The generation that begins.
@@ -117,6 +148,20 @@ impl fmt::Display for Event {
                 f,
                 "source ended {inode} at byte {ended}, the copy has {have}: the rest is unconfirmed"
             ),
+            Event::Late { inode, from, bytes, archive } => {
+                write!(f, "late {inode}:{from} {bytes} bytes into {}", archive.display())
+            }
+            Event::LateRefused { inode, archive } => write!(
+                f,
+                "archive {} was changed: late bytes of {inode} are not taken",
+                archive.display()
+            ),
+            Event::LateFault { inode, why } => {
+                write!(f, "late bytes of {inode} wait: {why}")
+            }
+            Event::LateGivenUp { inode } => {
+                write!(f, "{inode} is not asked for once more: too many have ended since")
+            }
             Event::Rotated { to } => write!(f, "rotated to {to}"),
             Event::PointerUnusable { path, why } => {
                 write!(
@@ -190,6 +235,9 @@ mod tests {
             "2026-11-20T13:22:49 192.0.2.7 /var/log/messages lost 1835021:40960 to 52000\n"
         );
         assert_eq!(lost(None).to_string(), "lost 1835021:40960 to an unknown end");
+        let archive = "messages.20261120132249".into();
+        let late = Event::Late { inode: Inode::new(1835021), from: 40960, bytes: 12, archive };
+        assert_eq!(late.to_string(), "late 1835021:40960 12 bytes into messages.20261120132249");
         let refused = Fault::InitConnect("Connection refused".to_owned());
         assert_eq!(
             tell(&refused.to_string()),

@@ -166,8 +166,13 @@ impl Mirror {
 
     /// The same with options of the source.
     pub fn fetch_logs_with(&self, address: SocketAddr, options: &str) -> Program {
+        self.fetch_logs_by(address, options, &[])
+    }
+
+    /// The same with arguments of the program, which tells more of what it does.
+    pub fn fetch_logs_by(&self, address: SocketAddr, options: &str, args: &[&str]) -> Program {
         self.configure(address, options);
-        self.fetch_logs_as(&[])
+        Program::spawn(self.command(args).env("RUST_LOG", "debug"))
     }
 
     /// Writes the fetcher's configuration.
@@ -181,10 +186,15 @@ impl Mirror {
 
     /// The same as it was configured last, with options of the program.
     pub fn fetch_logs_as(&self, options: &[&str]) -> Program {
+        Program::spawn(&mut self.command(options))
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
         command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
         let at = |name: &str| self.dir.path().join(name);
-        Program::spawn(command.args(options).arg(at("snmp")).arg(at("fetch_logs.conf")))
+        command.args(options).arg(at("snmp")).arg(at("fetch_logs.conf"));
+        command
     }
 
     /// Starts our responder at `address`, or at a free one if it has no port, and gives where it

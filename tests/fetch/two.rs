@@ -1,9 +1,10 @@
 //! Protocol 2, against a responder that says what the test wants.
 
+use fetchlogs::fetch::manifest::{Ending, Gap, parse_line};
 use fetchlogs::pos::{Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, Why, emit_answer};
 use fetchlogs::proto::asked::Asked as Fields;
-use fetchlogs::proto::digest::Digest;
+use fetchlogs::proto::digest::{Digest, Whole};
 use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
 use fetchlogs::proto::refusal::{Code, Refusal, emit_refusal};
 use fetchlogs::proto::request::parse_request;
@@ -86,6 +87,32 @@ fn a_request_proves_what_the_copy_has() {
     assert_eq!(tail.digest, Digest::of(&content[from - tail.len as usize..from]));
     assert_eq!(head.digest, Digest::of(&content[..head.len as usize]));
     assert_eq!((tail.len, head.len), (64 * 1024, 4096));
+}
+
+#[test]
+fn a_loss_is_told_with_the_last_size_that_was_heard_of_also_after_a_kill() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port()).option("--sync", "always");
+    let mut running = site.start();
+    let size = |inode, size| {
+        let text = String::from_utf8(answer(File::First, inode, 0)).unwrap();
+        text.replace("size=0", &format!("size={size}")).into_bytes()
+    };
+    responder.asked().send([size(1001, 5000), data(b"0123456789")].concat()).close();
+    site.wait_copy(b"0123456789");
+    wait_until("it is durable", || site.pointer().durable == 10);
+    running.kill();
+    let running = site.start();
+    let lost = answer(File::Lost(Why::Gone), 1002, 0);
+    responder.asked().send([lost, data(b"next")].concat());
+    site.wait_copy(b"next");
+    running.wait_said("/var/log/log lost 1001:10 to 5000");
+    let manifest = String::from_utf8(site.read("d/log.ptr.manifest")).unwrap();
+    let line = parse_line(manifest.as_bytes()).unwrap();
+    assert_eq!((line.inode, line.from, line.to), (Inode::new(1001), 0, 10));
+    assert_eq!((line.ending, line.id), (Ending::Gone, Some(id(1001))));
+    assert_eq!(line.lost, Some(Gap { from: 10, to: Some(5000) }));
+    assert_eq!(line.digest, Whole::of(b"0123456789"));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use fetchlogs::evloop::slots::{Slot, Slots};
 use fetchlogs::fetch::entry::Entry;
 use fetchlogs::fetch::jobs::{Stored, Task, perform};
 use fetchlogs::fetch::store::Stamp;
-use fetchlogs::fetch::terms::{End, Job, Output, SyncPolicy, Timing, Wants};
+use fetchlogs::fetch::terms::{End, Job, Output, Recheck, SyncPolicy, Timing, Wants};
 use fetchlogs::proto::fetch::{Ear, strip_alive};
 use fetchlogs::proto::request::emit_request;
 use fetchlogs::proto::status::Reply;
@@ -34,6 +34,7 @@ pub const TIMING: Timing = Timing {
     reply_timeout: Duration::from_secs(3),
     idle_timeout: Duration::from_secs(120),
     sync: SyncPolicy::Within(Duration::from_secs(5)),
+    recheck: Recheck::Never,
 };
 
 /// What may become of connections; chances in ten thousand steps.

@@ -329,8 +329,6 @@ impl Fs for SimFs {
         let node = shared.disk.create(path);
         if path == shared.copy {
             shared.last = Last::CreatedCopy;
-        } else if path == manifest_path(&shared.pointer) {
-            shared.last = Last::CreatedManifest;
         }
         Ok(SimFile { node, path: path.to_path_buf(), life: shared.life })
     }

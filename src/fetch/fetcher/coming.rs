@@ -77,17 +77,23 @@ impl Fetcher {
     /// Takes a source out. What it has is made durable, and its names are let go after that.
     fn retire(&mut self, now: Instant, slot: Slot) {
         self.close_conn(slot);
-        let Some(entry) = self.sources.remove(slot) else { return };
+        let Some(mut entry) = self.sources.remove(slot) else { return };
+        self.leave_late(&mut entry);
         log::debug!("{} is no longer configured", entry.config);
         self.board.note(now);
-        if entry.core.busy() {
+        self.leave(slot, entry);
+    }
+
+    /// Once no worker is at it, it lets go.
+    pub(super) fn leave(&mut self, slot: Slot, entry: Entry) {
+        if entry.core.busy() || entry.late.busy() {
             self.leaving.insert(slot, entry);
         } else {
             self.let_go(slot, entry);
         }
     }
 
-    pub(super) fn let_go(&mut self, slot: Slot, mut entry: Entry) {
+    fn let_go(&mut self, slot: Slot, mut entry: Entry) {
         if entry.core.dirty() {
             self.retiring += 1;
             let task = entry.task(slot, Job::Checkpoint);

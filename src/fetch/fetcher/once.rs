@@ -33,6 +33,7 @@ impl Fetcher {
             && self.ending.is_none()
             && self.arriving.is_empty()
             && self.finished == self.sources.len()
+            && !self.sources.iter().any(|(_, entry)| entry.late.pending())
             && self.board.settled()
     }
 

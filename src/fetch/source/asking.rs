@@ -1,6 +1,6 @@
 //! What is asked, and what the answer means for what we have.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::Trust;
@@ -15,6 +15,10 @@ use crate::proto::request::{Request, is_plain};
 use crate::proto::status::{Status, Verdict};
 use crate::status::event::Fault;
 
+/// A responder may say so long that its answer takes a while: to unpack a terabyte takes longer, but who
+/// says nothing else for ever is not well.
+const WORKING_MAX: Duration = Duration::from_secs(3600);
+
 impl Source {
     /// Connected: the request goes out.
     pub fn handle_connected(&mut self, now: Instant) {
@@ -26,7 +30,8 @@ impl Source {
             .filter(|_| !anew)
             .map(|known| Position { inode: known.inode, offset: self.place.base + from });
         self.progressed = false;
-        self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
+        let until = now + self.timing.reply_timeout;
+        self.set(State::Asking { since: now, until, from, anew });
         let known = self.generation.filter(|_| have.is_some());
         let asked = Asked {
             id: known.and_then(|known| known.id),
@@ -152,8 +157,13 @@ impl Source {
 
     /// The responder said that its answer takes a while: it is waited for anew.
     pub fn handle_working(&mut self, now: Instant) {
-        let State::Asking { from, anew, .. } = self.state else { return };
-        self.set(State::Asking { until: now + self.timing.reply_timeout, from, anew });
+        let State::Asking { since, from, anew, .. } = self.state else { return };
+        if now.saturating_duration_since(since) >= WORKING_MAX {
+            self.give_up(now, Fault::InitRead("no answer for an hour".to_owned()));
+            return;
+        }
+        let until = now + self.timing.reply_timeout;
+        self.set(State::Asking { since, until, from, anew });
     }
 
     /// The responder said in words why it will not serve us.

@@ -28,6 +28,14 @@ impl<F: Fs> Store<F> {
         for path in [&self.pointer, &self.copy] {
             self.fs.sync_dir(dir_of(path)).doing("sync directory", dir_of(path))?;
         }
+        let mut standing = self.recover_pointer(rest, stamp)?;
+        if standing.ended.is_none() {
+            standing.ended = self.last_complete()?.map(Box::new);
+        }
+        Ok(standing)
+    }
+
+    fn recover_pointer(&self, rest: Rest, stamp: &Stamp) -> Done<Standing<F>> {
         let scratch = scratch_path(&self.pointer);
         remove_if_there(&self.fs, &scratch).doing("remove", &scratch)?;
         match read_pointer(&self.fs, &self.pointer).doing("read pointer", &self.pointer)? {
@@ -54,11 +62,12 @@ impl<F: Fs> Store<F> {
     /// has now.
     fn recover_without_pointer(&self, events: Vec<Event>) -> Done<Standing<F>> {
         let Some((copy, size)) = self.open_copy()? else {
-            return Ok(Standing { copy: None, generation: None, place: Place::default(), events });
+            let place = Place::default();
+            return Ok(Standing { copy: None, generation: None, place, events, ended: None });
         };
         let trust = if size == 0 { Trust::Whole } else { Trust::Nothing };
         let place = Place { size, trust, ..Place::default() };
-        Ok(Standing { copy: Some(copy), generation: None, place, events })
+        Ok(Standing { copy: Some(copy), generation: None, place, events, ended: None })
     }
 
     /// fetchlogs 1.1 says which generation it is; how far, is what the copy has. It never synced the
@@ -75,7 +84,7 @@ impl<F: Fs> Store<F> {
         let place = Place { durable: size, size, at: size, ..Place::default() };
         let generation = Generation::of(inode);
         self.point(generation, &place, copy.id, State::Active)?;
-        Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
+        Ok(Standing::at(copy, generation, place, Vec::new()))
     }
 
     fn recover_active(&self, pointer: &Pointer, rest: Rest, stamp: &Stamp) -> Done<Standing<F>> {
@@ -96,8 +105,7 @@ impl<F: Fs> Store<F> {
                 (_, false) => Trust::Durable { rest },
             };
             let place = Place { base: pointer.base, durable: pointer.durable, at: 0, size, trust };
-            let (generation, events) = (Some(pointer.generation), Vec::new());
-            return Ok(Standing { copy: Some(copy), generation, place, events });
+            return Ok(Standing::at(copy, pointer.generation, place, Vec::new()));
         };
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
         let renamed = if size == 0 { self.find_moved(&pointer.copy)? } else { None };
@@ -109,7 +117,7 @@ impl<F: Fs> Store<F> {
         let state = if size == 0 { State::Active } else { State::Adopting };
         self.point(pointer.generation, &place, copy.id, state)?;
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
-        Ok(Standing { copy: Some(copy), generation: Some(pointer.generation), place, events })
+        Ok(Standing::at(copy, pointer.generation, place, events))
     }
 
     /// The copy is gone. If it was renamed, a new one goes on behind it; else it is fetched again.
@@ -122,7 +130,7 @@ impl<F: Fs> Store<F> {
         self.point(pointer.generation, &place, copy.id, State::Active)?;
         let why = "is missing".to_owned();
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
-        Ok(Standing { copy: Some(copy), generation: Some(pointer.generation), place, events })
+        Ok(Standing::at(copy, pointer.generation, place, events))
     }
 
     /// Another name in the copy's directory that begins with the copy's and is the file `id`.
@@ -170,6 +178,6 @@ impl<F: Fs> Store<F> {
         let place = Place { base: pointer.base + kept, ..Place::default() };
         self.point(pointer.generation, &place, copy.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
-        Ok(Standing { copy: Some(copy), generation: Some(pointer.generation), place, events })
+        Ok(Standing::at(copy, pointer.generation, place, events))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Cut, Doing, Done, OpenCopy, Stamp, Standing, Store, StoreFault};
 use crate::fetch::copy::{Place, Trust, read_exact_at};
-use crate::fetch::manifest::{Ended, Ending, Line, Outcome, append_line, manifest_path};
+use crate::fetch::manifest::{Ended, Ending, Line, Outcome};
 use crate::fetch::pointer::{Pointer, State, replace_pointer, write_all_at};
 use crate::pos::{FileFacts, Generation, Offset};
 use crate::proto::digest::{Digester, Whole};
@@ -85,7 +85,7 @@ impl<F: Fs> Store<F> {
         };
         self.fs.sync_dir(dir).doing("sync directory", dir)?;
         let place = Place { base: pointer.base, size: pointer.durable, ..Place::default() };
-        self.record(pointer.generation, &place, archive.as_deref(), ended)?;
+        let line = self.record(pointer.generation, &place, archive.as_deref(), ended)?;
         let (copy, size) = match self.open_copy()? {
             Some(found) => found,
             None => (self.create_copy()?, 0),
@@ -98,7 +98,7 @@ impl<F: Fs> Store<F> {
         let place = Place { size, trust, ..Place::default() };
         self.point(next, &place, copy.id, state)?;
         let events = vec![Event::Rotated { to: next.inode }];
-        Ok(Standing { copy: Some(copy), generation: Some(next), place, events })
+        Ok(Standing { ended: Some(Box::new(line)), ..Standing::at(copy, next, place, events) })
     }
 
     /// The copy is cut; what is cut off is kept or not. The pointer stays as it is: it says less.
@@ -111,8 +111,7 @@ impl<F: Fs> Store<F> {
     ) -> Done<Standing<F>> {
         let mut place = *place;
         let event = self.cut_tail(copy, &mut place, cut)?;
-        let copy = Some(copy.clone());
-        Ok(Standing { copy, generation: Some(generation), place, events: vec![event] })
+        Ok(Standing::at(copy.clone(), generation, place, vec![event]))
     }
 
     fn cut_tail(&self, copy: &OpenCopy<F>, place: &mut Place, cut: Cut) -> Done<Event> {
@@ -131,7 +130,7 @@ impl<F: Fs> Store<F> {
         place: &Place,
         archive: Option<&Path>,
         ended: &Ended,
-    ) -> Done<()> {
+    ) -> Done<Line> {
         let line = Line {
             time: ended.time,
             inode: generation.inode,
@@ -145,8 +144,8 @@ impl<F: Fs> Store<F> {
             lost: ended.outcome.lost,
             late: None,
         };
-        let path = manifest_path(&self.pointer);
-        append_line(&self.fs, &path, &line).doing("write manifest", &path)
+        self.append(&line)?;
+        Ok(line)
     }
 
     /// The digest of the first `len` bytes of a file.
@@ -230,7 +229,7 @@ impl<F: Fs> Store<F> {
         let place = Place { base: place.base + place.size, ..Place::default() };
         self.point(generation, &place, new.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
-        Ok(Some(Standing { copy: Some(new), generation: Some(generation), place, events }))
+        Ok(Some(Standing::at(new, generation, place, events)))
     }
 
     /// A new copy takes the name of the renamed one only when that has another on disk, too: else a power
@@ -251,7 +250,8 @@ impl<F: Fs> Store<F> {
     ) -> Done<()> {
         let digest = self.digest(file, moved.unwrap_or(&self.copy), place.size)?;
         let outcome = Outcome { ending: Ending::Reopened, lost: None };
-        self.record(generation, place, moved, &Ended { time: stamp.time, outcome, digest })
+        self.record(generation, place, moved, &Ended { time: stamp.time, outcome, digest })?;
+        Ok(())
     }
 
     pub(super) fn archive_path(&self, suffix: &str) -> PathBuf {

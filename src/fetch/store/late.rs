@@ -1,0 +1,89 @@
+//! Late bytes of a generation that has ended go to the end of its archive.
+//!
+//! | late bytes | call | if the crash comes after it |
+//! |---|---|---|
+//! | L1 | write behind the end that the archive's line says | the archive is longer than its line: that rest is compared with what arrives and written again |
+//! | L2 | sync the archive, take its digest | same |
+//! | L3 | append the archive's new line to the manifest, sync it | the line is there, or torn and no line |
+//!
+//! The line is the truth, and the archive may be ahead of it, never behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Doing, Done, OpenCopy, Stamp, Store};
+use crate::fetch::copy::{Place, Rest, Trust};
+use crate::fetch::manifest::{Ending, Line, append_line, manifest_path, read_last};
+use crate::sys::fs::{Fs, may_be};
+
+impl<F: Fs> Store<F> {
+    /// The archive of a line. `None`: it is not there any more, or not as long as the line says.
+    pub fn open_archive(&self, line: &Line) -> Option<OpenCopy<F>> {
+        let file = self.fs.open(&self.archive_of(line)?).ok()?;
+        let facts = self.fs.facts(&file).ok()?;
+        (facts.size >= line.to - line.from).then(|| OpenCopy { file: Arc::new(file), id: facts.id })
+    }
+
+    fn archive_of(&self, line: &Line) -> Option<PathBuf> {
+        Some(self.copy.with_file_name(line.archive.as_ref()?))
+    }
+
+    /// Where late bytes belong in an archive, if it is what its line says. What is behind that, a process
+    /// before us or a fault of our own left there.
+    pub fn verify_archive(&self, archive: &OpenCopy<F>, line: &Line) -> Done<Option<Place>> {
+        let Some(path) = self.archive_of(line) else { return Ok(None) };
+        let len = line.to - line.from;
+        let size = self.fs.len(&archive.file).doing("look at", &path)?;
+        if size < len || self.digest(&archive.file, &path, len)? != line.digest {
+            return Ok(None);
+        }
+        let trust =
+            if size == len { Trust::Whole } else { Trust::Durable { rest: Rest::Doubtful } };
+        Ok(Some(Place { base: line.from, durable: len, at: len, size, trust }))
+    }
+
+    /// L2 and L3 for an archive that is right up to `place.at`; what is behind is cut off. Gives the new
+    /// line if the archive has grown; `Ok(Err(()))` if it is not there any more, or not as it was left.
+    pub fn record_late(
+        &self,
+        archive: &OpenCopy<F>,
+        line: &Line,
+        place: &Place,
+        stamp: &Stamp,
+    ) -> Done<Result<Option<Line>, ()>> {
+        let Some(path) = self.archive_of(line) else { return Ok(Err(())) };
+        let named = self.fs.facts_at(&path).doing("look at", &path)?;
+        let size = self.fs.len(&archive.file).doing("look at", &path)?;
+        if size != place.size || !named.is_some_and(|facts| may_be(&facts, &archive.id)) {
+            return Ok(Err(()));
+        }
+        if size > place.at {
+            self.fs.set_len(&archive.file, place.at).doing("cut", &path)?;
+        }
+        self.fs.sync_data(&archive.file).doing("sync", &path)?;
+        if place.at <= place.durable {
+            return Ok(Ok(None));
+        }
+        let digest = self.digest(&archive.file, &path, place.at)?;
+        let late = Some(place.at - place.durable);
+        let to = line.from + place.at;
+        let line = Line { time: stamp.time, to, digest, late, ..line.clone() };
+        self.append(&line)?;
+        Ok(Ok(Some(line)))
+    }
+
+    /// Adds a line to the manifest, unless it is there. One worker at a time: a rotation may do it
+    /// while late bytes are recorded.
+    pub(super) fn append(&self, line: &Line) -> Done<()> {
+        let path = manifest_path(&self.pointer);
+        let _one = self.appending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        append_line(&self.fs, &path, line).doing("write manifest", &path)
+    }
+
+    /// The line of the last archive that is a whole generation: the one to be asked for once more.
+    pub fn last_complete(&self) -> Done<Option<Line>> {
+        let path = manifest_path(&self.pointer);
+        let lines = read_last(&self.fs, &path).doing("read manifest", &path)?;
+        Ok(lines.into_iter().rfind(|line| line.ending == Ending::Complete))
+    }
+}
