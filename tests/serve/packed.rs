@@ -105,9 +105,9 @@ fn only_so_many_are_unpacked_at_once_and_the_others_are_told_to_ask_again() {
     let log = bed.dir.path("log");
     let request = format!("{} 0 0 +2 start=history\n", log.display());
     // None of them reads to the end.
-    let readers: Vec<Reader> = (0..16).map(|_| bed.read(None, history())).collect();
+    let readers: Vec<Reader> = (0..8).map(|_| bed.read(None, history())).collect();
     let busy = bed.refused(&request);
-    assert!(busy.text().ends_with("16 compressed files are being read"), "{}", busy.text());
+    assert!(busy.text().ends_with("8 compressed files are being read"), "{}", busy.text());
     bed.first().expect_all(b"one\n");
     drop(readers);
     wait_until("they are gone", || {
