@@ -165,12 +165,14 @@ pub struct Generation {
     /// When its file was changed last as far as was heard, in nanoseconds since 1970 by the
     /// responder's clock.
     pub seen_ns: Option<u64>,
+    /// The most bytes it was ever heard to have; 0 if nobody told.
+    pub heard: Offset,
 }
 
 impl Generation {
     /// One of which a protocol 1 responder told.
     pub const fn of(inode: Inode) -> Generation {
-        Generation { inode, id: None, seen_ns: None }
+        Generation { inode, id: None, seen_ns: None, heard: 0 }
     }
 }
 

@@ -6,12 +6,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fetchlogs::fetch::copy::{Place, Rest, Took, Trust, take};
+use fetchlogs::fetch::manifest::{
+    Ended, Ending, Extent, Gap, Line, Outcome, append_line, emit_line, manifest_path, parse_time,
+    read_latest, read_manifest,
+};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
 use fetchlogs::fetch::source::{OVERLAP, Source};
-use fetchlogs::fetch::store::{Cut, Standing, Store, StoreFault};
+use fetchlogs::fetch::store::{Cut, Stamp, Standing, Store, StoreFault};
 use fetchlogs::fetch::terms::{End, Goal, Job, Output, SyncPolicy, Timing, Wants};
-use fetchlogs::pos::{Generation, Inode};
+use fetchlogs::pos::{Generation, Inode, Token};
 use fetchlogs::proto::WireFault;
+use fetchlogs::proto::answer::{Answer, File, Why};
+use fetchlogs::proto::digest::Whole;
 use fetchlogs::proto::request::{Request, emit_request};
 use fetchlogs::proto::status::parse_status;
 use fetchlogs::status::event::{Event, Fault};
@@ -156,11 +162,21 @@ impl Life {
 }
 
 fn lost(generation: u64, offset: u64) -> Output {
-    Output::Tell(Event::Lost { inode: Inode::new(generation), offset })
+    Output::Tell(Event::Lost { inode: Inode::new(generation), offset, end: None })
 }
 
+/// All of the generation is here.
 fn rotate(next: u64) -> Output {
-    Output::Do(Job::Rotate { next: generation(next), cut: None })
+    rotate_as(next, Outcome::COMPLETE)
+}
+
+/// The generation ended so, and what was behind the copy is lost.
+fn rotate_lost(next: u64, ending: Ending, from: u64) -> Output {
+    rotate_as(next, Outcome { ending, lost: Some(Gap { from, to: None }) })
+}
+
+fn rotate_as(next: u64, outcome: Outcome) -> Output {
+    Output::Do(Job::Rotate { next: generation(next), cut: None, outcome })
 }
 
 fn is_job(outputs: &[Output]) -> bool {
@@ -217,7 +233,8 @@ fn a_copy_of_unknown_origin_is_compared_from_its_beginning_and_set_aside_if_it_d
     life.data(400);
     let outputs = life.differs();
     let differs = Output::Tell(Event::CopyDiffers { at: 400 });
-    assert_eq!(outputs, [Output::Close, differs, rotate(7)]);
+    let outcome = Outcome { ending: Ending::Differs, lost: None };
+    assert_eq!(outputs, [Output::Close, differs, rotate_as(7, outcome)]);
 }
 
 #[test]
@@ -225,7 +242,71 @@ fn a_lost_generation_is_told_with_its_position() {
     let mut life = Life::following(1000);
     life.closed();
     life.ask();
-    assert_eq!(life.status("L 9"), [lost(7, 1000), rotate(9)]);
+    assert_eq!(life.status("L 9"), [lost(7, 1000), rotate_lost(9, Ending::Gone, 1000)]);
+}
+
+fn answer(file: File, id: &[u8], from: u64, size: u64) -> Answer {
+    Answer {
+        inode: Inode::new(7),
+        file,
+        id: Token::parse(id).unwrap(),
+        boot: Token::parse(b"boot").unwrap(),
+        from,
+        size,
+        mtime_ns: 5,
+        name: None,
+    }
+}
+
+#[test]
+fn a_loss_is_told_up_to_the_last_size_that_was_heard_of() {
+    for (heard_in, end) in [("the status line", 1200), ("a heartbeat", 1300), ("neither", 1000)] {
+        let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+        life.ask();
+        let size = if heard_in == "neither" { 1000 } else { 1200 };
+        life.source.handle_answer(life.now, &answer(File::Same, b"a", 744, size));
+        let Some(Output::Do(Job::Begin(known))) = life.source.poll_output() else { panic!() };
+        assert_eq!(known.heard, size);
+        let stands = Place { at: 744, ..place(1000, 1000, Trust::Whole) };
+        life.source.handle_standing(life.now, Some(known), stands);
+        life.data(256);
+        if heard_in == "a heartbeat" {
+            life.source.handle_heartbeat(life.now, 1300, false, 6);
+        }
+        life.broken();
+        life.ask();
+        let lost = File::Lost(Why::Digest);
+        life.source.handle_answer(life.now, &answer(lost, b"b", 0, 50));
+        let to = Some(end).filter(|&end| end > 1000);
+        let told = Event::Lost { inode: Inode::new(7), offset: 1000, end: to };
+        let outcome = Outcome { ending: Ending::Digest, lost: Some(Gap { from: 1000, to }) };
+        let outputs = life.outputs();
+        assert_eq!(outputs[0], Output::Tell(told), "{heard_in}");
+        let Output::Do(Job::Rotate { next, outcome: found, .. }) = outputs[1] else { panic!() };
+        assert_eq!((next.heard, found), (50, outcome), "{heard_in}");
+    }
+}
+
+#[test]
+fn a_generation_that_is_called_complete_at_fewer_bytes_than_the_copy_has_is_told_as_lost() {
+    for (trust, from) in [(Trust::Whole, 744), (Trust::Durable { rest: Rest::Arrived }, 644)] {
+        let mut life = Life::at(Some(7), place(900, 1000, trust));
+        assert_eq!(life.ask(), format!("/log 7 {from}\n"));
+        let shorter = Event::Shorter { inode: Inode::new(7), ended: from, have: 1000 };
+        let rotate = rotate_lost(8, Ending::Short, 1000);
+        assert_eq!(life.status("O 8"), [Output::Tell(shorter), lost(7, 1000), rotate]);
+    }
+    // What a power loss left behind the bytes that are right is none of the generation's.
+    let torn = Trust::Durable { rest: Rest::Torn };
+    let mut life = Life::at(Some(7), place(500, 1000, torn));
+    life.ask();
+    life.status("O 7");
+    life.data(256);
+    life.closed();
+    assert_eq!(life.ask(), "/log 7 500\n");
+    let cut = Some(Cut { at: 500, keep: true });
+    let rotate = Job::Rotate { next: generation(8), cut, outcome: Outcome::COMPLETE };
+    assert_eq!(life.status("O 8"), [Output::Do(rotate)]);
 }
 
 #[test]
@@ -312,7 +393,7 @@ fn a_generation_that_became_shorter_than_the_copy_is_lost_and_begins_anew() {
         }
         let outputs = life.status("O 7");
         if is_job(&outputs) {
-            assert_eq!(outputs, [lost(7, 1000), rotate(7)]);
+            assert_eq!(outputs, [lost(7, 1000), rotate_lost(7, Ending::Gone, 1000)]);
             return;
         }
     }
@@ -333,7 +414,7 @@ fn a_generation_that_became_shorter_and_was_rotated_does_not_hold_up_what_follow
         }
         let outputs = life.status("O 8");
         if is_job(&outputs) {
-            assert_eq!(outputs, [lost(7, 1000), rotate(8)]);
+            assert_eq!(outputs, [lost(7, 1000), rotate_lost(8, Ending::Gone, 1000)]);
             return;
         }
     }
@@ -401,8 +482,11 @@ fn bytes_that_were_compared_are_not_cut_off_with_those_that_were_not() {
     life.closed();
     life.ask();
     let outputs = life.status("L 8");
+    // What is cut off is not had.
+    assert_eq!(outputs[0], lost(7, 644));
+    let outcome = Outcome { ending: Ending::Gone, lost: Some(Gap { from: 644, to: None }) };
     let cut = Some(Cut { at: 644, keep: true });
-    assert_eq!(outputs[1], Output::Do(Job::Rotate { next: generation(8), cut }));
+    assert_eq!(outputs[1], Output::Do(Job::Rotate { next: generation(8), cut, outcome }));
 }
 
 #[test]
@@ -645,6 +729,10 @@ struct Shelf {
 const BOOT: &str = "this-boot";
 const STAMP: &str = "20261120132249";
 
+fn stamp() -> Stamp {
+    Stamp { name: STAMP.to_owned(), time: parse_time("2026-11-20T12:22:49Z").unwrap() }
+}
+
 impl Shelf {
     fn new() -> Shelf {
         let dir = tempfile::tempdir().unwrap();
@@ -680,7 +768,7 @@ impl Shelf {
     }
 
     fn recover(&self) -> Standing<DiskFs> {
-        self.store.recover().unwrap()
+        self.store.recover(&stamp()).unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -691,15 +779,30 @@ impl Shelf {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Files but the pointer and the lock, in order.
+    /// Files but the pointer, the manifest and the lock, in order.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "log.ptr" && !name.starts_with('.'))
+            .filter(|name| !name.starts_with("log.ptr") && !name.starts_with('.'))
             .collect();
         names.sort();
         names
+    }
+
+    /// The lines of the manifest that count. Each says what its archive is.
+    fn manifest(&self) -> Vec<Line> {
+        let path = manifest_path(&self.store.pointer);
+        let Some((lines, extent)) = read_latest(&self.store.fs, &path).unwrap() else {
+            return Vec::new();
+        };
+        assert_eq!((extent.good, extent.damaged), (extent.size, 0));
+        for line in lines.iter().filter(|line| line.archive.is_some()) {
+            let archive = fs::read(self.dir.path().join(line.archive.as_ref().unwrap())).unwrap();
+            assert_eq!(line.digest, Whole::of(&archive), "{line:?}");
+            assert_eq!(line.to - line.from, archive.len() as u64, "{line:?}");
+        }
+        lines
     }
 
     fn rotate(
@@ -709,7 +812,8 @@ impl Shelf {
     ) -> Result<Standing<DiskFs>, StoreFault> {
         let copy = standing.copy.as_ref().unwrap();
         let generation = standing.generation.unwrap();
-        self.store.rotate(copy, generation, &standing.place, None, self::generation(next), STAMP)
+        let next = (self::generation(next), Outcome::COMPLETE);
+        self.store.rotate(copy, generation, &standing.place, None, next, &stamp())
     }
 }
 
@@ -758,14 +862,18 @@ fn a_checkpoint_does_not_make_what_a_power_loss_left_behind_it_believed() {
 #[test]
 fn after_a_failed_sync_not_even_what_was_written_is_believed() {
     let shelf = Shelf::with("one two", 3);
-    let standing = shelf.store.recover_from_fault().unwrap();
+    let standing = shelf.store.recover_from_fault(&stamp()).unwrap();
     assert_eq!(standing.place.trust, Trust::Durable { rest: Rest::Doubtful });
     let mut life = Life::at(Some(7), standing.place);
     life.ask();
     // What follows begins, and nothing of the old generation can be compared any more.
     let cut = Cut { at: 3, keep: true };
-    let rotate = Job::Rotate { next: generation(8), cut: Some(cut) };
-    assert_eq!(life.status("O 8").last(), Some(&Output::Do(rotate)));
+    // It was asked for from the beginning, and is said to have ended there.
+    let shorter = Event::Shorter { inode: Inode::new(7), ended: 0, have: 3 };
+    let outcome = Outcome { ending: Ending::Short, lost: Some(Gap { from: 3, to: None }) };
+    let rotate = Job::Rotate { next: generation(8), cut: Some(cut), outcome };
+    let outputs = life.status("O 8");
+    assert_eq!(outputs, [Output::Tell(shorter), lost(7, 3), Output::Do(rotate)]);
 }
 
 #[test]
@@ -845,14 +953,14 @@ fn what_is_no_regular_file_is_never_written_to() {
         for as_pointer in [false, true] {
             let shelf = Shelf::new();
             make(if as_pointer { &shelf.store.pointer } else { &shelf.store.copy });
-            assert!(shelf.store.recover().is_err());
+            assert!(shelf.store.recover(&stamp()).is_err());
         }
     }
     for as_pointer in [false, true] {
         let shelf = Shelf::new();
         let path = if as_pointer { &shelf.store.pointer } else { &shelf.store.copy };
         std::os::unix::fs::symlink(outside.path(), path).unwrap();
-        assert!(shelf.store.recover().is_err());
+        assert!(shelf.store.recover(&stamp()).is_err());
     }
     assert_eq!(fs::read_to_string(outside.path()).unwrap(), "precious");
 }
@@ -867,6 +975,8 @@ fn a_rotation_makes_an_archive_and_an_empty_copy() {
     assert_eq!(next.events, [Event::Rotated { to: Inode::new(8) }]);
     assert_eq!(shelf.names(), ["log", "log.20261120132249"]);
     assert_eq!(shelf.read("log.20261120132249"), "content");
+    let lines = shelf.manifest();
+    assert_eq!(lines, [line_of(7, "log.20261120132249", b"content")]);
     assert_eq!((shelf.pointed().generation, shelf.pointed().durable), (generation(8), 0));
 }
 
@@ -888,13 +998,68 @@ fn rotations_in_one_second_never_replace_an_archive() {
         );
     }
     assert_eq!(shelf.names().len(), 13);
+    let inodes: Vec<u64> = shelf.manifest().iter().map(|line| line.inode.number()).collect();
+    assert_eq!(inodes, (7..19).collect::<Vec<_>>());
+}
+
+/// What the manifest says of an archive of which everything is there.
+fn line_of(number: u64, archive: &str, content: &[u8]) -> Line {
+    Line {
+        time: stamp().time,
+        inode: Inode::new(number),
+        from: 0,
+        to: content.len() as u64,
+        digest: Whole::of(content),
+        archive: Some(archive.into()),
+        ending: Ending::Complete,
+        id: None,
+        seen_ns: None,
+        lost: None,
+        late: None,
+    }
+}
+
+/// Between R2 and R6 of the rotation of a copy with this content.
+fn rotating(content: &[u8]) -> State {
+    let ended =
+        Ended { time: stamp().time, outcome: Outcome::COMPLETE, digest: Whole::of(content) };
+    State::Rotating { suffix: STAMP.to_owned(), next: generation(8), ended: Box::new(ended) }
 }
 
 /// Every state of the directory that a crash between two steps of a rotation leaves behind.
 #[test]
 fn a_rotation_is_finished_from_wherever_it_stopped() {
     type Step = fn(&Shelf);
-    let steps: [(&str, Step); 6] = [
+    let renamed: Step = |shelf| {
+        fs::rename(shelf.path("log"), shelf.path("log.20261120132249")).unwrap();
+    };
+    let written = |len: usize| {
+        move |shelf: &Shelf| {
+            let line = emit_line(&line_of(7, "log.20261120132249", b"content"));
+            let part = &line[..len.min(line.len())];
+            fs::write(manifest_path(&shelf.store.pointer), part).unwrap();
+        }
+    };
+    type Boxed = Box<dyn Fn(&Shelf)>;
+    let mut steps: Vec<(&str, Boxed)> = Vec::new();
+    for len in [0, 1, 100, usize::MAX] {
+        steps.push((
+            "the manifest written to, in part or all",
+            Box::new(move |shelf| {
+                renamed(shelf);
+                written(len)(shelf);
+            }),
+        ));
+        steps.push((
+            "the manifest written to, and a new copy made",
+            Box::new(move |shelf| {
+                renamed(shelf);
+                written(len)(shelf);
+                fs::write(shelf.path("log"), "").unwrap();
+            }),
+        ));
+    }
+    let by_name: [(&str, Step); 7] = [
         ("after the pointer", |_| {}),
         ("linked, not yet unlinked", |shelf| {
             fs::hard_link(shelf.path("log"), shelf.path("log.20261120132249")).unwrap();
@@ -911,14 +1076,20 @@ fn a_rotation_is_finished_from_wherever_it_stopped() {
             fs::write(shelf.path("log"), "").unwrap();
             fs::write(scratch_path(&shelf.store.pointer), "half").unwrap();
         }),
+        ("renamed, and once more by somebody", |shelf| {
+            fs::rename(shelf.path("log"), shelf.path("log.old")).unwrap();
+        }),
         ("somebody took the archive's name", |shelf| {
             fs::write(shelf.path("log.20261120132249"), "foreign").unwrap();
         }),
     ];
-    for (what, step) in steps {
+    for (what, step) in by_name {
+        steps.push((what, Box::new(step)));
+    }
+    for (what, step) in &steps {
         for times in 1..=2 {
             let shelf = Shelf::with("content", 7);
-            let state = State::Rotating { suffix: STAMP.to_owned(), next: generation(8) };
+            let state = rotating(b"content");
             shelf.point(&Pointer { state, ..shelf.pointer(7) });
             step(&shelf);
             let foreign = shelf.path("log.20261120132249").exists()
@@ -929,8 +1100,13 @@ fn a_rotation_is_finished_from_wherever_it_stopped() {
             }
             assert_eq!(standing.generation, Some(generation(8)), "{what}");
             assert_eq!((standing.place.size, standing.place.trust), (0, Trust::Whole), "{what}");
-            let archive = if foreign { "log.20261120132249.1" } else { "log.20261120132249" };
+            let archive = match *what {
+                _ if foreign => "log.20261120132249.1",
+                "renamed, and once more by somebody" => "log.old",
+                _ => "log.20261120132249",
+            };
             assert_eq!(shelf.read(archive), "content", "{what}");
+            assert_eq!(shelf.manifest(), [line_of(7, archive, b"content")], "{what}");
             assert_eq!(shelf.names().len(), if foreign { 3 } else { 2 }, "{what}");
             assert!(!scratch_path(&shelf.store.pointer).exists(), "{what}");
         }
@@ -976,13 +1152,68 @@ fn a_reopened_copy_begins_where_the_renamed_one_ends() {
     let shelf = Shelf::with("content", 7);
     let standing = shelf.recover();
     let copy = standing.copy.as_ref().unwrap();
-    let reopen = || shelf.store.reopen(copy, generation(7), &standing.place).unwrap();
+    let place = &standing.place;
+    let reopen = || shelf.store.reopen(copy, generation(7), place, &stamp()).unwrap();
     assert!(reopen().is_none());
     fs::rename(shelf.path("log"), shelf.path("elsewhere")).unwrap();
     let after = reopen().unwrap();
     assert_eq!((after.place.base, after.place.size), (7, 0));
     assert_eq!((shelf.pointed().base, shelf.pointed().durable), (7, 0));
     assert_eq!(shelf.read("elsewhere"), "content");
+    let reopened = Line { ending: Ending::Reopened, archive: None, ..line_of(7, "", b"content") };
+    assert_eq!(shelf.manifest(), [reopened]);
+}
+
+#[test]
+fn a_copy_that_was_renamed_has_its_line_whoever_noticed_it_and_however_often() {
+    let reopened = Line { ending: Ending::Reopened, ..line_of(7, "log-1", b"content") };
+    for noticed_before in [false, true] {
+        let shelf = Shelf::with("content", 7);
+        let standing = shelf.recover();
+        fs::rename(shelf.path("log"), shelf.path("log-1")).unwrap();
+        let pointer = fs::read(&shelf.store.pointer).unwrap();
+        if noticed_before {
+            let copy = standing.copy.as_ref().unwrap();
+            shelf.store.reopen(copy, generation(7), &standing.place, &stamp()).unwrap();
+            // A kill came between the line and the pointer.
+            fs::write(&shelf.store.pointer, pointer).unwrap();
+            fs::remove_file(shelf.path("log")).unwrap();
+        }
+        let standing = shelf.recover();
+        assert_eq!((standing.place.base, standing.place.size), (7, 0));
+        assert_eq!(shelf.manifest(), std::slice::from_ref(&reopened));
+        let mut lines = 0;
+        let path = manifest_path(&shelf.store.pointer);
+        read_manifest(&shelf.store.fs, &path, |_, _| lines += 1).unwrap();
+        assert_eq!(lines, 1);
+    }
+}
+
+#[test]
+fn a_line_is_appended_behind_the_good_ones_and_only_once() {
+    let shelf = Shelf::new();
+    let path = shelf.path("manifest");
+    let (one, two) = (line_of(7, "a", b"a"), line_of(8, "b", b"b"));
+    let good = [emit_line(&one), emit_line(&two)].concat();
+    append_line(&shelf.store.fs, &path, &one).unwrap();
+    for torn in ["", "2026-11-20T12:2", "\0\0\0\0\n\0", &"\0".repeat(5000)] {
+        let mut bytes = emit_line(&one);
+        bytes.extend(torn.as_bytes());
+        fs::write(&path, &bytes).unwrap();
+        for _ in 0..2 {
+            append_line(&shelf.store.fs, &path, &two).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), good);
+        }
+    }
+    // A kill and a new second later it is the same line.
+    let later = Line { time: parse_time("2026-11-20T12:22:50Z").unwrap(), ..two };
+    append_line(&shelf.store.fs, &path, &later).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), good);
+    let grown = Line { to: 2, late: Some(1), ..one };
+    append_line(&shelf.store.fs, &path, &grown).unwrap();
+    let (lines, extent) = read_latest(&shelf.store.fs, &path).unwrap().unwrap();
+    assert_eq!(lines[0], grown);
+    assert_eq!(extent, Extent { good: extent.size, damaged: 0, size: extent.size });
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct Entry<F: Fs = DiskFs> {
     pub store: Store<F>,
     /// Held from the first recovery on.
     pub locks: Option<Locks<F>>,
+    /// A job failed, and none has found out since where it is.
+    faulted: bool,
     /// Its copy, once there is one.
     pub copy: Option<OpenCopy<F>>,
     /// Its connection.
@@ -65,6 +67,7 @@ impl<F: Fs> Entry<F> {
             core: Source::new(remote, timing, seed).starting(config.start),
             store: Store { fs, copy, pointer, boot },
             locks: None,
+            faulted: false,
             copy: None,
             conn: None,
             alarm: Alarm::default(),
@@ -153,6 +156,7 @@ impl<F: Fs> Entry<F> {
     pub fn handle_stored(&mut self, now: Instant, stored: Stored<F>) -> Vec<Event> {
         match stored {
             Stored::Standing(standing, locks) => {
+                self.faulted = false;
                 self.copy = standing.copy;
                 self.locks = locks.or(self.locks.take());
                 self.core.handle_standing(now, standing.generation, standing.place);
@@ -161,6 +165,7 @@ impl<F: Fs> Entry<F> {
             Stored::NotReopened => self.core.handle_not_reopened(now),
             Stored::Checkpointed(durable) => self.core.handle_checkpointed(now, durable),
             Stored::Failed(fault) => {
+                self.faulted = true;
                 self.core.handle_store_fault(now, Fault::Store(fault.to_string()));
             }
         }
@@ -174,6 +179,7 @@ impl<F: Fs> Entry<F> {
             job,
             store: self.store.clone(),
             locked: self.locks.is_some(),
+            faulted: self.faulted || self.locks.is_some(),
             copy: self.copy.clone(),
             generation: self.core.generation(),
             place: *self.core.place(),

@@ -480,7 +480,7 @@ fn take_frames(entry: &mut Entry, now: Instant, frames: &mut Frames, bytes: &[u8
         match frames.poll_event(bytes, &mut at) {
             Ok(Some(Event::Data(range))) => entry.take_data(now, &bytes[range], false),
             Ok(Some(Event::Heartbeat { size, mtime_ns })) => {
-                entry.core.handle_heartbeat(now, size == frames.offset(), mtime_ns);
+                entry.core.handle_heartbeat(now, size, size == frames.offset(), mtime_ns);
             }
             Ok(Some(Event::Close(_))) => ended = true,
             // The decoder gives a digest only where one was asked for.

@@ -5,10 +5,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use chrono::DateTime;
 use mio::Waker;
 
 use super::copy::Place;
-use super::store::{Locks, OpenCopy, Standing, Store, StoreFault};
+use super::store::{Locks, OpenCopy, Stamp, Standing, Store, StoreFault};
 use super::terms::Job;
 use crate::evloop::slots::Slot;
 use crate::pos::{Generation, Offset};
@@ -64,6 +65,8 @@ pub struct Task<F: Fs> {
     pub store: Store<F>,
     /// The names are locked already.
     pub locked: bool,
+    /// A job failed in this process since the last one that found out where the source is.
+    pub faulted: bool,
     /// The open copy.
     pub copy: Option<OpenCopy<F>>,
     /// Its generation.
@@ -162,27 +165,28 @@ impl Jobs {
     }
 }
 
-fn stamp() -> String {
-    clock::wall().format(STAMP).to_string()
+fn stamp() -> Stamp {
+    let now = clock::wall();
+    let whole_secs = DateTime::from_timestamp(now.timestamp(), 0);
+    Stamp { name: now.format(STAMP).to_string(), time: whole_secs.unwrap_or_default() }
 }
 
 /// Does a job; may wait for the disk. A copy that becomes an archive now has `stamp` in its name.
-pub fn perform<F: Fs>(task: Task<F>, stamp: &str) -> Result<Stored<F>, StoreFault> {
-    let Task { job, store, locked, copy, generation, place, .. } = task;
+pub fn perform<F: Fs>(task: Task<F>, stamp: &Stamp) -> Result<Stored<F>, StoreFault> {
+    let Task { job, store, locked, faulted, copy, generation, place, .. } = task;
     let standing = match (job, &copy, generation) {
         (Job::Recover, ..) => {
-            if locked {
-                return Ok(Stored::Standing(store.recover_from_fault()?, None));
-            }
-            let locks = store.lock()?;
-            return Ok(Stored::Standing(store.recover()?, Some(locks)));
+            let locks = if locked { None } else { Some(store.lock()?) };
+            let standing =
+                if faulted { store.recover_from_fault(stamp)? } else { store.recover(stamp)? };
+            return Ok(Stored::Standing(standing, locks));
         }
         (Job::Begin(inode), ..) => store.begin(copy, inode, place)?,
-        (Job::Rotate { next, cut }, Some(copy), Some(inode)) => {
-            store.rotate(copy, inode, &place, cut, next, stamp)?
+        (Job::Rotate { next, cut, outcome }, Some(copy), Some(inode)) => {
+            store.rotate(copy, inode, &place, cut, (next, outcome), stamp)?
         }
         (Job::Cut(cut), Some(copy), Some(inode)) => store.cut(copy, inode, &place, cut)?,
-        (Job::Reopen, Some(copy), Some(inode)) => match store.reopen(copy, inode, &place)? {
+        (Job::Reopen, Some(copy), Some(inode)) => match store.reopen(copy, inode, &place, stamp)? {
             Some(standing) => standing,
             None => return Ok(Stored::NotReopened),
         },

@@ -22,10 +22,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+use super::pointer::write_all_at;
 use crate::pos::{Inode, Offset, Token, parse_number, parse_offset};
+use crate::proto::answer::Why;
 use crate::proto::digest::Whole;
 use crate::proto::percent;
-use crate::sys::fs::Fs;
+use crate::sys::fs::{Fs, dir_of};
 
 /// An archive, as it was left.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +99,41 @@ impl Ending {
             Ending::Reopened => "reopened",
         }
     }
+}
+
+impl From<Why> for Ending {
+    fn from(why: Why) -> Ending {
+        match why {
+            Why::Gone => Ending::Gone,
+            Why::Digest => Ending::Digest,
+            Why::Short => Ending::Short,
+        }
+    }
+}
+
+/// What a generation's end is decided to be, before anything is done about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// What could not be had.
+    pub lost: Option<Gap>,
+}
+
+impl Outcome {
+    /// All of it was had.
+    pub const COMPLETE: Outcome = Outcome { ending: Ending::Complete, lost: None };
+}
+
+/// All that a line says and that a recovery could not find out any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// When.
+    pub time: DateTime<Utc>,
+    /// How.
+    pub outcome: Outcome,
+    /// BLAKE3 of the copy that becomes the archive.
+    pub digest: Whole,
 }
 
 /// Bytes of a generation that could not be had.
@@ -216,7 +253,10 @@ pub fn parse_line(bytes: &[u8]) -> Option<Line> {
 }
 
 /// A value that may be missing, but not be wrong.
-fn or_none<T>(text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
+pub(super) fn or_none<T>(
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<Option<T>> {
     match text {
         None => Some(None),
         Some(text) => parse(text).map(Some),
@@ -251,6 +291,15 @@ pub fn read_manifest<F: Fs>(
     path: &Path,
     mut each: impl FnMut(u64, Line),
 ) -> io::Result<Option<Extent>> {
+    scan(fs, path, |at, _, line| each(at, line))
+}
+
+/// The same, with the bytes of each line.
+fn scan<F: Fs>(
+    fs: &F,
+    path: &Path,
+    mut each: impl FnMut(u64, &[u8], Line),
+) -> io::Result<Option<Extent>> {
     let file = match fs.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -280,7 +329,7 @@ pub fn read_manifest<F: Fs>(
                 Some(good) => {
                     extent.good = extent.size;
                     extent.damaged += std::mem::take(&mut bad);
-                    each(begins, good);
+                    each(begins, &line, good);
                 }
                 None => bad += 1,
             }
@@ -303,6 +352,44 @@ pub fn read_latest<F: Fs>(fs: &F, path: &Path) -> io::Result<Option<(Vec<Line>, 
         }
     })?;
     Ok(extent.map(|extent| (lines, extent)))
+}
+
+/// The last line, and of those before it at most so many bytes, are written once more with the next
+/// one: a process before us may have failed to sync them, which leaves pages that look clean and are not
+/// on disk.
+const AGAIN_BYTES: usize = 4096;
+
+/// Adds a line, unless the one that counts for its archive says the same already. When this returns,
+/// it is on disk. A torn end is cut off before. After an error the line is there or it is not.
+pub fn append_line<F: Fs>(fs: &F, path: &Path, line: &Line) -> io::Result<()> {
+    let mut said = false;
+    // What is written again is what was found good: read once more, it could be something else.
+    let (mut from, mut bytes) = (0, Vec::new());
+    let found = scan(fs, path, |at, text, known| {
+        if at != from + bytes.len() as u64 || bytes.len() > AGAIN_BYTES {
+            (from, bytes) = (at, Vec::new());
+        }
+        bytes.extend_from_slice(text);
+        if known.archive == line.archive {
+            said = Line { time: line.time, ..known } == *line;
+        }
+    })?;
+    let (file, extent) = match found {
+        Some(extent) => (fs.open(path)?, extent),
+        None => (fs.create_new(path)?, Extent::default()),
+    };
+    if extent.good < extent.size {
+        fs.set_len(&file, extent.good)?;
+    }
+    if !said {
+        bytes.extend(emit_line(line));
+    }
+    write_all_at(fs, &file, &bytes, from)?;
+    fs.sync_data(&file)?;
+    if found.is_none() {
+        fs.sync_dir(dir_of(path))?;
+    }
+    Ok(())
 }
 
 /// The line that counts for the archive called `name`; `None` if it has none.

@@ -8,13 +8,15 @@
 //! 1835021 40960 v=1 base=0 copy=262147.3917.1763644969000000000 boot=9f0c... state=active crc32=0a1b2c3d
 //! ```
 //!
-//! What a protocol 2 responder told of the generation stands in `id=` (its identity) and `seen=` (when it
-//! was changed last). A pointer of fetchlogs 1.1 is the inode alone.
+//! What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
+//! was changed last) and `heard=` (how many bytes it had). A pointer of fetchlogs 1.1 is the inode alone.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pos::{FileId, Generation, Inode, Offset, Token, parse_offset};
+use super::manifest::{Ended, Ending, Gap, Outcome, emit_time, or_none, parse_time};
+use crate::pos::{FileId, Generation, Inode, Offset, Token, parse_number, parse_offset};
+use crate::proto::digest::Whole;
 use crate::proto::printable;
 use crate::sys::fs::{Fs, dir_of};
 
@@ -50,6 +52,8 @@ pub enum State {
         suffix: String,
         /// The generation after this one.
         next: Generation,
+        /// What the manifest will say of the archive.
+        ended: Box<Ended>,
     },
 }
 
@@ -62,7 +66,7 @@ pub enum Held {
     Original(Inode),
 }
 
-/// Longest pointer file in bytes; ours have about 160.
+/// Longest pointer file in bytes; ours have 160 to 800.
 pub const POINTER_BYTES_MAX: usize = 4096;
 
 /// Stands for the boot in the pointer to a copy whose end may be anything, since a power loss or a
@@ -85,9 +89,10 @@ pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
     match &pointer.state {
         State::Active => line.push_str(" state=active"),
         State::Adopting => line.push_str(" state=adopting"),
-        State::Rotating { suffix, next } => {
+        State::Rotating { suffix, next, ended } => {
             line.push_str(&format!(" state=rotating suffix={suffix} next={}", next.inode));
             push_known(&mut line, "next-", next);
+            push_ended(&mut line, ended);
         }
     }
     let checksum = crc32fast::hash(line.as_bytes());
@@ -103,6 +108,18 @@ fn push_known(line: &mut String, prefix: &str, generation: &Generation) {
     if let Some(seen_ns) = generation.seen_ns {
         line.push_str(&format!(" {prefix}seen={seen_ns}"));
     }
+    if generation.heard > 0 {
+        line.push_str(&format!(" {prefix}heard={}", generation.heard));
+    }
+}
+
+fn push_ended(line: &mut String, ended: &Ended) {
+    let Ended { time, outcome: Outcome { ending, lost }, digest } = ended;
+    line.push_str(&format!(" time={} end={}", emit_time(*time), ending.as_str()));
+    if let Some(gap) = lost {
+        line.push_str(&format!(" lost={gap}"));
+    }
+    line.push_str(&format!(" blake3={digest}"));
 }
 
 /// Reads what a pointer file holds. The error says what is wrong with it, for the operator.
@@ -137,24 +154,36 @@ fn parse_checked(line: &str) -> Option<Held> {
         return None;
     }
     let base = parse_offset(field("base")?.as_bytes())?;
-    let generation = |inode: Inode, id: &str, seen: &str| {
+    let generation = |inode: Inode, [id, seen, heard]: [&str; 3]| {
         Some(Generation {
             inode,
-            id: field(id).map(|text| Token::parse(text.as_bytes()).ok_or(())).transpose().ok()?,
-            seen_ns: field(seen).map(|text| text.parse().map_err(|_| ())).transpose().ok()?,
+            id: or_none(field(id), |text| Token::parse(text.as_bytes()))?,
+            seen_ns: or_none(field(seen), |text| parse_number(text.as_bytes()))?,
+            heard: or_none(field(heard), |text| parse_offset(text.as_bytes()))?.unwrap_or(0),
         })
+    };
+    let ended = || {
+        let ending = Ending::parse(field("end")?)?;
+        let lost = or_none(field("lost"), Gap::parse)?;
+        let (time, digest) = (parse_time(field("time")?)?, field("blake3")?);
+        let digest = Whole::parse(digest.as_bytes())?;
+        Some(Box::new(Ended { time, outcome: Outcome { ending, lost }, digest }))
     };
     let state = match field("state")? {
         "active" => State::Active,
         "adopting" => State::Adopting,
         "rotating" => State::Rotating {
             suffix: field("suffix").filter(|s| !s.is_empty() && !s.contains('/'))?.to_owned(),
-            next: generation(Inode::parse(field("next")?.as_bytes())?, "next-id", "next-seen")?,
+            next: generation(
+                Inode::parse(field("next")?.as_bytes())?,
+                ["next-id", "next-seen", "next-heard"],
+            )?,
+            ended: ended()?,
         },
         _ => return None,
     };
     Some(Held::Pointer(Box::new(Pointer {
-        generation: generation(inode, "id", "seen")?,
+        generation: generation(inode, ["id", "seen", "heard"])?,
         base,
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
@@ -270,19 +299,33 @@ mod tests {
 
     #[test]
     fn every_pointer_is_read_back_as_it_was_written() {
-        let rotating = State::Rotating {
+        let rotating = |ending, lost| State::Rotating {
             suffix: "20261120132249.1".to_owned(),
             next: Generation::of(Inode::new(7)),
+            ended: Box::new(Ended {
+                time: parse_time("2026-11-20T12:22:49Z").unwrap(),
+                outcome: Outcome { ending, lost },
+                digest: Whole::of(b"content"),
+            }),
         };
-        for state in [State::Active, State::Adopting, rotating] {
+        for state in [
+            State::Active,
+            State::Adopting,
+            rotating(Ending::Complete, None),
+            rotating(Ending::Gone, Some(Gap { from: 40960, to: None })),
+            rotating(Ending::Differs, Some(Gap { from: 40960, to: Some(52000) })),
+        ] {
             let two = Generation {
                 inode: Inode::new(7),
                 id: Token::parse(b"7.3917.1763644969000000000"),
                 seen_ns: Some(u64::MAX),
+                heard: 52000,
             };
             for generation in [Generation::of(Inode::new(7).renamed()), two] {
                 let state = match state.clone() {
-                    State::Rotating { suffix, .. } => State::Rotating { suffix, next: generation },
+                    State::Rotating { suffix, ended, .. } => {
+                        State::Rotating { suffix, next: generation, ended }
+                    }
                     other => other,
                 };
                 let pointer = Pointer { generation, ..example(state) };

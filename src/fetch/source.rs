@@ -294,11 +294,12 @@ impl Source {
         self.outputs.push_back(Output::Succeed);
     }
 
-    /// A protocol 2 heartbeat: the file was changed last at `mtime_ns`; `at_end` if it ends where we
-    /// are.
-    pub fn handle_heartbeat(&mut self, now: Instant, at_end: bool, mtime_ns: u64) {
+    /// A protocol 2 heartbeat: the file has `size` bytes and was changed last at `mtime_ns`; `at_end` if
+    /// it ends where we are.
+    pub fn handle_heartbeat(&mut self, now: Instant, size: Offset, at_end: bool, mtime_ns: u64) {
         if let (State::Following { .. }, Some(known)) = (self.state, &mut self.generation) {
             known.seen_ns = Some(mtime_ns);
+            known.heard = known.heard.max(size);
         }
         self.handle_data(now, Took::All, 0, at_end);
     }

@@ -6,16 +6,19 @@
 //!
 //! | rotation | call | if the crash comes after it, recovery |
 //! |---|---|---|
-//! | R1 | sync the copy | compares the rest and arrives here again |
-//! | R2 | pointer: rotating, with the archive's name and the next generation | does R3 |
-//! | R3 | rename the copy, replacing nothing | finds the archive in its place, does R4 |
+//! | R1 | sync the copy, take its digest | compares the rest and arrives here again |
+//! | R2 | pointer: rotating, with the archive's name, its line and the next generation | does R3 |
+//! | R3 | rename the copy, replacing nothing | finds the archive in its place, does R3b |
 //! | R3b | sync the directory | same |
+//! | R3c | append the archive's line to the manifest | finds it there, or torn and cuts it; writes it, does R3d |
+//! | R3d | sync the manifest; its directory, if it is new | same |
 //! | R4 | create the new copy | finds it empty, does R5 |
 //! | R5 | sync the directory | same |
 //! | R6 | pointer: active, with the new copy's identity | is done |
 //!
 //! The new generation's name is in the pointer before the old one's is forgotten, and both name
-//! files by identity, so no step is done twice. All of this may wait for the disk: the loop has it
+//! files by identity, so no step is done twice. Everything that the manifest's line says is in the
+//! pointer by then, so a recovery writes the same line. All of this may wait for the disk: the loop has it
 //! done by a worker, one job of a source at a time.
 
 mod recovery;
@@ -24,6 +27,8 @@ mod rotation;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 
 use super::copy::{Place, Rest, Trust};
 use super::pointer::{BOOT_UNKNOWN, Pointer, State, replace_pointer};
@@ -121,6 +126,15 @@ pub struct Cut {
     pub at: Offset,
     /// The bytes cut off did arrive once: they are kept under another name.
     pub keep: bool,
+}
+
+/// The time of a job that may make an archive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// What the archive's name has after the copy's and a dot, as far as it is free.
+    pub name: String,
+    /// What the manifest says.
+    pub time: DateTime<Utc>,
 }
 
 impl<F: Fs> Store<F> {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::manifest::Outcome;
 use super::store::Cut;
 use crate::config::parse_duration;
 use crate::pos::{Generation, Offset};
@@ -103,6 +104,8 @@ pub enum Job {
         next: Generation,
         /// What to cut off the copy before.
         cut: Option<Cut>,
+        /// How the generation ended that the copy holds.
+        outcome: Outcome,
     },
     /// Cut the end of the copy off.
     Cut(Cut),

@@ -52,6 +52,17 @@ pub enum Event {
         inode: Inode,
         /// Bytes of it that we have.
         offset: Offset,
+        /// Where it ended when it was last heard of, if that is behind what we have.
+        end: Option<Offset>,
+    },
+    /// The generation is said to be complete at fewer bytes than the copy has.
+    Shorter {
+        /// The generation.
+        inode: Inode,
+        /// Where the responder says that it ended.
+        ended: Offset,
+        /// Where the copy ends.
+        have: Offset,
     },
     /// The copy has become an archive, and a new copy begins.
     Rotated {
@@ -96,7 +107,16 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Lost { inode, offset } => write!(f, "lost {inode}:{offset}"),
+            Event::Lost { inode, offset, end: Some(end) } => {
+                write!(f, "lost {inode}:{offset} to {end}")
+            }
+            Event::Lost { inode, offset, end: None } => {
+                write!(f, "lost {inode}:{offset} to an unknown end")
+            }
+            Event::Shorter { inode, ended, have } => write!(
+                f,
+                "source ended {inode} at byte {ended}, the copy has {have}: the rest is unconfirmed"
+            ),
             Event::Rotated { to } => write!(f, "rotated to {to}"),
             Event::PointerUnusable { path, why } => {
                 write!(
@@ -164,11 +184,12 @@ mod tests {
             tell(&rotated.to_string()),
             "2026-11-20T13:22:49 192.0.2.7 /var/log/messages rotated to 1835021\n"
         );
-        let lost = Event::Lost { inode: Inode::new(1835021), offset: 40960 };
+        let lost = |end| Event::Lost { inode: Inode::new(1835021), offset: 40960, end };
         assert_eq!(
-            tell(&lost.to_string()),
-            "2026-11-20T13:22:49 192.0.2.7 /var/log/messages lost 1835021:40960\n"
+            tell(&lost(Some(52000)).to_string()),
+            "2026-11-20T13:22:49 192.0.2.7 /var/log/messages lost 1835021:40960 to 52000\n"
         );
+        assert_eq!(lost(None).to_string(), "lost 1835021:40960 to an unknown end");
         let refused = Fault::InitConnect("Connection refused".to_owned());
         assert_eq!(
             tell(&refused.to_string()),

@@ -90,7 +90,7 @@ fn calls_that_fail_are_made_good_by_themselves() {
         "renameat2:error=EINVAL",
         "renameat2:error=EIO:when=1",
         "rename:error=EIO:when=1",
-        "openat:error=EMFILE:when=12..20",
+        "openat:error=EMFILE:when=12..13",
         "socket:error=EMFILE:when=1..2",
         "linkat,link:error=EIO:when=1",
         "unlink:error=EIO:when=1",

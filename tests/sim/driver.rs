@@ -9,10 +9,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use fetchlogs::config::parse_fetch;
 use fetchlogs::evloop::slots::{Slot, Slots};
 use fetchlogs::fetch::entry::Entry;
 use fetchlogs::fetch::jobs::{Stored, Task, perform};
+use fetchlogs::fetch::store::Stamp;
 use fetchlogs::fetch::terms::{End, Job, Output, SyncPolicy, Timing, Wants};
 use fetchlogs::proto::fetch::{Ear, strip_alive};
 use fetchlogs::proto::request::emit_request;
@@ -374,12 +376,17 @@ impl Site {
         self.drain();
     }
 
-    fn take_task(&mut self) -> Option<(Task<SimFs>, String)> {
+    fn take_task(&mut self) -> Option<(Task<SimFs>, Stamp)> {
         if self.waiting.is_none() || !self.rng.hits(self.weather.haste) {
             return None;
         }
-        let stamp = 20_260_101_000_000 + (self.world.now_ns / 1_000_000_000) % 1_000_000;
-        Some((self.waiting.take()?, stamp.to_string()))
+        Some((self.waiting.take()?, self.stamp()))
+    }
+
+    fn stamp(&self) -> Stamp {
+        let secs = self.world.now_ns / 1_000_000_000;
+        let name = (20_260_101_000_000 + secs % 1_000_000).to_string();
+        Stamp { name, time: DateTime::from_timestamp(secs as i64, 0).unwrap() }
     }
 }
 
@@ -409,7 +416,9 @@ pub fn turn(site: &Arc<Mutex<Site>>, fs: &SimFs) -> bool {
 pub fn end_in_order(site: &mut Site, fs: &SimFs) {
     site.say(|| "-- asked to end".to_owned());
     site.link = None;
-    let waiting = site.waiting.take().map(|task| perform(task, "1").unwrap_or_else(Stored::Failed));
+    let stamp = site.stamp();
+    let waiting =
+        site.waiting.take().map(|task| perform(task, &stamp).unwrap_or_else(Stored::Failed));
     if let Some(stored) = site.report.take().or(waiting) {
         for event in site.entry.handle_stored(site.now, stored) {
             site.hear_event(&event);
@@ -417,6 +426,6 @@ pub fn end_in_order(site: &mut Site, fs: &SimFs) {
     }
     if site.entry.core.dirty() && fs.inner().death.is_none() {
         // What fails here is fetched again.
-        let _ = perform(site.entry.task(site.slot, Job::Checkpoint), "1");
+        let _ = perform(site.entry.task(site.slot, Job::Checkpoint), &stamp);
     }
 }

@@ -8,12 +8,13 @@
 //! A job runs with a [`SimFs::while_calling`] file system: before each of its calls the rest of the
 //! world goes on, so data arrives while the disk is busy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fetchlogs::fetch::manifest::manifest_path;
 use fetchlogs::fetch::pointer::scratch_path;
 use fetchlogs::pos::{FileFacts, FileId};
 use fetchlogs::sys::fs::{Fs, dir_of};
@@ -37,6 +38,8 @@ pub struct Chances {
     pub full: u64,
     /// A read or write is short or interrupted.
     pub short: u64,
+    /// Somebody makes a file of the name that an archive gets, just before it gets it.
+    pub foreign: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +82,9 @@ pub struct Shared {
     pub trace: bool,
     pub pointer: PathBuf,
     pub copy: PathBuf,
+    /// Files that somebody made, and under which names they have to be.
+    pub foreign: BTreeSet<NodeNo>,
+    pub foreign_names: BTreeMap<PathBuf, NodeNo>,
     life: u64,
     boot: u64,
     full_until: u64,
@@ -139,6 +145,8 @@ impl SimFs {
             trace: false,
             pointer,
             copy,
+            foreign: BTreeSet::new(),
+            foreign_names: BTreeMap::new(),
             life: 0,
             boot: 1,
             full_until: 0,
@@ -170,6 +178,7 @@ impl SimFs {
         shared.disk.nodes.values_mut().for_each(Node::remember);
         if death == Some(Death::Power) {
             shared.disk.lose_power(&mut shared.rng);
+            shared.foreign_names.clear();
             shared.boot += u64::from(shared.mutant != Some(Mutant::BootStays));
         }
         death
@@ -320,6 +329,8 @@ impl Fs for SimFs {
         let node = shared.disk.create(path);
         if path == shared.copy {
             shared.last = Last::CreatedCopy;
+        } else if path == manifest_path(&shared.pointer) {
+            shared.last = Last::CreatedManifest;
         }
         Ok(SimFile { node, path: path.to_path_buf(), life: shared.life })
     }
@@ -344,6 +355,12 @@ impl Fs for SimFs {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut shared = self.enter("rename_new", to)?;
         shared.found(from)?;
+        let chance = shared.chances.foreign;
+        if !shared.disk.names.contains_key(to) && shared.rng.hits(chance) {
+            let node = shared.disk.create(to);
+            shared.foreign.insert(node);
+            shared.foreign_names.insert(to.to_path_buf(), node);
+        }
         if shared.disk.names.contains_key(to) && !shared.skips(Mutant::ArchiveReplaced) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -416,6 +433,8 @@ impl Fs for SimFs {
         let is_scratch = file.path == scratch_path(&shared.pointer);
         if (shared.skips(Mutant::ScratchNotSynced) && is_scratch)
             || (shared.skips(Mutant::CopyNotSynced) && file.path == shared.copy)
+            || (shared.skips(Mutant::ManifestNotSynced)
+                && file.path == manifest_path(&shared.pointer))
         {
             return Ok(());
         }

@@ -8,6 +8,7 @@ pub enum Last {
     RenamedPointer,
     Archived,
     CreatedCopy,
+    CreatedManifest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,23 +37,29 @@ pub enum Mutant {
     NotCut,
     /// A new start of the machine goes unnoticed.
     BootStays,
+    /// R3d is left out: the manifest is not synced.
+    ManifestNotSynced,
+    /// The directory is not synced after the manifest was made.
+    ManifestNameNotSynced,
 }
 
 /// All of them, each with the seed from which on one that catches it is looked for: most are caught by
-/// any few, a replaced archive is rare.
-pub const MUTANTS: [(Mutant, u64); 12] = [
+/// any few, a lost name is rare.
+pub const MUTANTS: [(Mutant, u64); 14] = [
     (Mutant::CopyNotSynced, 0),
     (Mutant::ScratchNotSynced, 0),
     (Mutant::PointerNameNotSynced, 0),
-    (Mutant::StartNotSynced, 0),
+    (Mutant::StartNotSynced, 320),
     (Mutant::ArchiveNameNotSynced, 0),
     (Mutant::CopyNameNotSynced, 0),
     (Mutant::NotWrittenAgain, 0),
     (Mutant::SyncErrorsIgnored, 0),
     (Mutant::Appending, 0),
-    (Mutant::ArchiveReplaced, 1240),
+    (Mutant::ArchiveReplaced, 0),
     (Mutant::NotCut, 0),
     (Mutant::BootStays, 0),
+    (Mutant::ManifestNotSynced, 0),
+    (Mutant::ManifestNameNotSynced, 1830),
 ];
 
 impl Mutant {
@@ -64,6 +71,7 @@ impl Mutant {
                 | (Mutant::StartNotSynced, Last::Nothing)
                 | (Mutant::ArchiveNameNotSynced, Last::Archived)
                 | (Mutant::CopyNameNotSynced, Last::CreatedCopy)
+                | (Mutant::ManifestNameNotSynced, Last::CreatedManifest)
         )
     }
 }

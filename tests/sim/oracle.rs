@@ -7,13 +7,20 @@
 //! honest exceptions in [`Rules`]. No reason allows a byte that is not the generation's at its place,
 //! and none a byte twice.
 //!
+//! The manifest has one line that counts for every archive, and its digest and its length are those of
+//! the archive; but not yet for one whose rotation is not over. All of its lines are good, but for a
+//! torn end that no power loss can have left in front of a line.
+//!
 //! At any time all archives have to be so, and of the copy what the pointer calls durable. The rest
 //! of the copy is open after a power loss or a failed sync, until it was compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use fetchlogs::fetch::manifest::{Ending, Line, manifest_path, parse_line};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_path};
+use fetchlogs::proto::digest::Whole;
 
 use crate::fs::Shared;
 use crate::world::World;
@@ -56,6 +63,11 @@ pub fn judge(
     rules: Rules,
     moment: Moment,
 ) -> Result<(), String> {
+    if let Some((path, _)) =
+        shared.foreign_names.iter().find(|(path, node)| shared.disk.names.get(*path) != Some(node))
+    {
+        return Err(format!("{} was somebody's and is no more", path.display()));
+    }
     let pointer = read_pointer(shared)?;
     let mut pieces = pieces(shared);
     if pointer.is_none() && pieces.iter().any(|piece| !piece.bytes.is_empty()) {
@@ -73,6 +85,7 @@ pub fn judge(
             piece.bytes = piece.bytes.get(..known).unwrap_or(piece.bytes);
         }
     }
+    check_manifest(shared, &pieces, pointer.as_ref())?;
     let reached = align(&pieces, world, lost, rules)?;
     let last = world.generations.len() - 1;
     let all = |&(number, length): &(usize, usize)| {
@@ -111,13 +124,58 @@ fn check_pointer(shared: &Shared, pointer: &Pointer, rules: Rules) -> Result<(),
     Ok(())
 }
 
+fn check_manifest(
+    shared: &Shared,
+    pieces: &[Piece<'_>],
+    pointer: Option<&Pointer>,
+) -> Result<(), String> {
+    let node = shared.disk.at(&manifest_path(&shared.pointer));
+    let mut counted: BTreeMap<OsString, Line> = BTreeMap::new();
+    let mut bad = 0;
+    for text in node.map_or(&[][..], |node| &node.volatile).split_inclusive(|&b| b == b'\n') {
+        match parse_line(text) {
+            Some(_) if bad > 0 => return Err("the manifest has a line behind a bad one".to_owned()),
+            Some(line) => {
+                let Some(name) = line.archive.clone() else { continue };
+                // Only a copy that somebody renamed may lose its end once more.
+                let again = line.ending == Ending::Reopened;
+                if counted.insert(name, line).is_some() && !again {
+                    return Err("an archive has two lines".to_owned());
+                }
+            }
+            None => bad += 1,
+        }
+    }
+    for piece in pieces.iter().filter(|piece| !piece.is_copy) {
+        let id = shared.disk.at(piece.path).map(|node| node.id);
+        if id.is_some() && id == pointer.map(|pointer| pointer.copy) {
+            continue;
+        }
+        let name = piece.path.file_name().unwrap_or_default();
+        // An honest exception: a copy that somebody renamed before it was anything's.
+        if piece.bytes.is_empty() && name.to_string_lossy().contains("moved") {
+            continue;
+        }
+        let Some(line) = counted.remove(name) else {
+            return Err(format!("no line for {}", piece.path.display()));
+        };
+        if line.to - line.from != piece.bytes.len() as u64 || line.digest != Whole::of(piece.bytes)
+        {
+            return Err(format!("{} is not what its line says: {line:?}", piece.path.display()));
+        }
+    }
+    Ok(())
+}
+
 /// The archives and the copy, in order of creation, and so of their names.
 fn pieces(shared: &Shared) -> Vec<Piece<'_>> {
-    let aside: [PathBuf; 2] = [shared.pointer.clone(), scratch_path(&shared.pointer)];
+    let pointer = &shared.pointer;
+    let aside: [PathBuf; 3] = [pointer.clone(), scratch_path(pointer), manifest_path(pointer)];
     let mut files: Vec<(&u64, &PathBuf)> = shared
         .disk
         .names
         .iter()
+        .filter(|(_, number)| !shared.foreign.contains(number))
         .filter(|(path, _)| !aside.contains(path) && !path.to_string_lossy().contains("unverified"))
         .map(|(path, number)| (number, path))
         .collect();

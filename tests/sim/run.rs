@@ -75,6 +75,7 @@ impl Plan {
             any: some(&[10, 50, 200]) * u64::from(some(&[1]) == 1),
             full: some(&[10, 50]),
             short: some(&[100, 1000]),
+            foreign: some(&[1]) * some(&[2000]),
         };
         let weather = Weather {
             cut: some(&[10, 50, 300]),
@@ -131,6 +132,7 @@ impl Plan {
             ("eio", chances.any > 0),
             ("full", chances.full > 0),
             ("short", chances.short > 0),
+            ("foreign", chances.foreign > 0),
             ("cut", weather.cut > 0),
             ("silence", weather.silence > 0),
             ("refused", weather.refused > 0),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::Trust;
+use crate::fetch::manifest::Ending;
 use crate::fetch::terms::{Job, Output};
 use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
@@ -94,7 +95,7 @@ impl Source {
 
     /// The status line has come, in protocol 2.
     pub fn handle_answer(&mut self, now: Instant, answer: &Answer) {
-        let Answer { inode, file, id, from, mtime_ns, .. } = *answer;
+        let Answer { inode, file, id, from, size, mtime_ns, .. } = *answer;
         // Else bytes would be missing without a word.
         if file == File::First && from > 0 && self.wanted_start() != Start::End {
             let fault = WireFault::Contradiction("from= is not the beginning that was asked for");
@@ -102,7 +103,7 @@ impl Source {
             return;
         }
         self.aim.current = answer.name.is_none();
-        let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns) };
+        let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns), heard: size };
         self.handle_reply(now, file, generation, from);
     }
 
@@ -116,7 +117,7 @@ impl Source {
             // It answers, and has not what we asked for: that has become shorter.
             (Some(known), _) if anew && self.contradictions >= CONTRADICTIONS_MAX => {
                 self.contradictions = 0;
-                self.rotate_lost(known, generation);
+                self.rotate_lost(known, generation, Ending::Gone);
             }
             // If it was away for a while, now the old question will be answered.
             (Some(_), _) if anew => {
@@ -135,18 +136,17 @@ impl Source {
             }
             (Some(known), File::Same) => {
                 self.place.at = from;
+                let heard = known.heard.max(generation.heard);
                 let renamed = (known.inode, known.id) != (generation.inode, generation.id);
                 if renamed && generation.id.is_some() {
-                    self.hold(Job::Begin(generation));
+                    self.hold(Job::Begin(Generation { heard, ..generation }));
                 } else {
+                    self.generation = Some(Generation { heard, ..known });
                     self.follow(now);
                 }
             }
-            (Some(_), File::Next) => {
-                let cut = self.unverified_tail();
-                self.hold(Job::Rotate { next: generation, cut });
-            }
-            (Some(known), File::Lost(_)) => self.rotate_lost(known, generation),
+            (Some(known), File::Next) => self.rotate_complete(known, generation, from),
+            (Some(known), File::Lost(why)) => self.rotate_lost(known, generation, why.into()),
         }
     }
 

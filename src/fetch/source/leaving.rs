@@ -2,9 +2,10 @@
 
 use super::Source;
 use crate::fetch::copy::{Place, Rest, Trust};
+use crate::fetch::manifest::{Ending, Gap, Outcome};
 use crate::fetch::store::Cut;
 use crate::fetch::terms::{Job, Output};
-use crate::pos::Generation;
+use crate::pos::{Generation, Offset};
 use crate::status::event::Event;
 
 impl Source {
@@ -19,20 +20,24 @@ impl Source {
         }
         match self.place.trust {
             // Not a copy of this generation.
-            Trust::Nothing => self.set_aside(known, None),
+            Trust::Nothing => self.set_aside(known, None, None),
             // Not the file that we were reading.
             Trust::Durable { .. } | Trust::Whole => {
-                self.tell_lost(known);
-                self.set_aside(known, self.unverified_tail());
+                let cut = self.unverified_tail();
+                let lost = self.tell_lost(known, cut);
+                self.set_aside(known, cut, Some(lost));
             }
         }
     }
 
     /// The copy is kept as an archive, and the same generation fetched from its beginning: not what is
     /// there now, which would skip the generations between.
-    fn set_aside(&mut self, next: Generation, cut: Option<Cut>) {
+    fn set_aside(&mut self, next: Generation, cut: Option<Cut>, lost: Option<Gap>) {
         self.outputs.push_back(Output::Tell(Event::CopyDiffers { at: self.place.at }));
-        self.hold_apart(Job::Rotate { next, cut });
+        let outcome = Outcome { ending: Ending::Differs, lost };
+        // What was heard may have been of another file.
+        let next = Generation { heard: 0, ..next };
+        self.hold_apart(Job::Rotate { next, cut, outcome });
     }
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
@@ -59,7 +64,7 @@ impl Source {
         match self.place.trust {
             Trust::Nothing => {
                 self.outputs.push_back(Output::Close);
-                self.set_aside(known, None);
+                self.set_aside(known, None, None);
                 true
             }
             // The source has less than it had. Its next bytes will differ from ours, or be ours.
@@ -67,16 +72,35 @@ impl Source {
         }
     }
 
-    pub(super) fn rotate_lost(&mut self, lost: Generation, next: Generation) {
-        self.tell_lost(lost);
+    /// The responder calls our generation complete at byte `from` of the copy. If we have more, it is
+    /// not ours that it speaks of: its file lost its end, or another one has its name. Then what ours
+    /// had behind the copy, if anything, can't be had.
+    pub(super) fn rotate_complete(&mut self, known: Generation, next: Generation, from: Offset) {
         let cut = self.unverified_tail();
-        self.hold(Job::Rotate { next, cut });
+        let kept = cut.map_or(self.place.size, |cut| cut.at);
+        if from < kept {
+            let (ended, have) = (self.place.base + from, self.place.base + kept);
+            let shorter = Event::Shorter { inode: known.inode, ended, have };
+            self.outputs.push_back(Output::Tell(shorter));
+            self.rotate_lost(known, next, Ending::Short);
+        } else {
+            self.hold(Job::Rotate { next, cut, outcome: Outcome::COMPLETE });
+        }
     }
 
-    fn tell_lost(&mut self, lost: Generation) {
-        let inode = lost.inode;
-        let offset = self.place.base + self.place.size;
-        self.outputs.push_back(Output::Tell(Event::Lost { inode, offset }));
+    pub(super) fn rotate_lost(&mut self, lost: Generation, next: Generation, ending: Ending) {
+        let cut = self.unverified_tail();
+        let outcome = Outcome { ending, lost: Some(self.tell_lost(lost, cut)) };
+        self.hold(Job::Rotate { next, cut, outcome });
+    }
+
+    /// What the generation had behind the copy, once `cut` is cut off.
+    fn tell_lost(&mut self, lost: Generation, cut: Option<Cut>) -> Gap {
+        let from = self.place.base + cut.map_or(self.place.size, |cut| cut.at);
+        let to = Some(lost.heard).filter(|&heard| heard > from);
+        let event = Event::Lost { inode: lost.inode, offset: from, end: to };
+        self.outputs.push_back(Output::Tell(event));
+        Gap { from, to }
     }
 
     /// The end of the copy that can't be compared any more. Bytes did arrive as long as the machine

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Doing, Done, OpenCopy, Standing, Store};
+use super::{Doing, Done, OpenCopy, Stamp, Standing, Store};
 use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::pointer::{Held, Pointer, State, read_pointer, remove_if_there, scratch_path};
 use crate::pos::{FileId, Generation, Inode};
@@ -11,18 +11,18 @@ use crate::sys::fs::{Fs, dir_of, may_be};
 
 impl<F: Fs> Store<F> {
     /// Finds out, from the disk alone, where the source is. The names are locked.
-    pub fn recover(&self) -> Done<Standing<F>> {
-        self.recover_believing(Rest::Arrived)
+    pub fn recover(&self, stamp: &Stamp) -> Done<Standing<F>> {
+        self.recover_believing(Rest::Arrived, stamp)
     }
 
     /// The same for a process that goes on after a step failed. It may have been a sync: then not even
     /// what this process wrote itself can be read from the copy with certainty.
-    pub fn recover_from_fault(&self) -> Done<Standing<F>> {
-        self.recover_believing(Rest::Doubtful)
+    pub fn recover_from_fault(&self, stamp: &Stamp) -> Done<Standing<F>> {
+        self.recover_believing(Rest::Doubtful, stamp)
     }
 
     /// What is behind the durable part of a copy is `rest`, if the machine ran on.
-    fn recover_believing(&self, rest: Rest) -> Done<Standing<F>> {
+    fn recover_believing(&self, rest: Rest, stamp: &Stamp) -> Done<Standing<F>> {
         // What a killed process renamed may be in memory only: before anything is built on it, it
         // has to be on disk.
         for path in [&self.pointer, &self.copy] {
@@ -38,13 +38,13 @@ impl<F: Fs> Store<F> {
             }
             Some(Ok(Held::Original(inode))) => self.recover_original(inode),
             Some(Ok(Held::Pointer(pointer))) => match &pointer.state {
-                State::Rotating { suffix, next } => {
+                State::Rotating { suffix, next, ended } => {
                     let archive = self.archive_path(suffix);
-                    self.finish_rotation(&pointer, &archive, *next)
+                    self.finish_rotation(&pointer, &archive, *next, ended)
                 }
                 State::Active | State::Adopting => {
                     let rest = if *pointer.boot == *self.boot { rest } else { Rest::Torn };
-                    self.recover_active(&pointer, rest)
+                    self.recover_active(&pointer, rest, stamp)
                 }
             },
         }
@@ -78,9 +78,9 @@ impl<F: Fs> Store<F> {
         Ok(Standing { copy: Some(copy), generation: Some(generation), place, events: Vec::new() })
     }
 
-    fn recover_active(&self, pointer: &Pointer, rest: Rest) -> Done<Standing<F>> {
+    fn recover_active(&self, pointer: &Pointer, rest: Rest, stamp: &Stamp) -> Done<Standing<F>> {
         let Some((copy, size)) = self.open_copy()? else {
-            return self.recover_missing(pointer, rest);
+            return self.recover_missing(pointer, rest, stamp);
         };
         let doubt = if copy.id != pointer.copy {
             Some("is not the file that its pointer names".to_owned())
@@ -102,7 +102,7 @@ impl<F: Fs> Store<F> {
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
         let renamed = if size == 0 { self.find_moved(&pointer.copy)? } else { None };
         if let Some(moved) = renamed {
-            return self.go_on_behind(pointer, moved, Some(copy), rest);
+            return self.go_on_behind(pointer, moved, Some(copy), (rest, stamp));
         }
         let trust = if size == 0 { Trust::Whole } else { Trust::Nothing };
         let place = Place { base: pointer.base, size, trust, ..Place::default() };
@@ -113,9 +113,9 @@ impl<F: Fs> Store<F> {
     }
 
     /// The copy is gone. If it was renamed, a new one goes on behind it; else it is fetched again.
-    fn recover_missing(&self, pointer: &Pointer, rest: Rest) -> Done<Standing<F>> {
+    fn recover_missing(&self, pointer: &Pointer, rest: Rest, stamp: &Stamp) -> Done<Standing<F>> {
         if let Some(moved) = self.find_moved(&pointer.copy)? {
-            return self.go_on_behind(pointer, moved, None, rest);
+            return self.go_on_behind(pointer, moved, None, (rest, stamp));
         }
         let copy = self.create_copy()?;
         let place = Place { base: pointer.base, ..Place::default() };
@@ -126,7 +126,7 @@ impl<F: Fs> Store<F> {
     }
 
     /// Another name in the copy's directory that begins with the copy's and is the file `id`.
-    fn find_moved(&self, id: &FileId) -> Done<Option<PathBuf>> {
+    pub(super) fn find_moved(&self, id: &FileId) -> Done<Option<PathBuf>> {
         let dir = dir_of(&self.copy);
         let name = self.copy.file_name().unwrap_or_default().as_encoded_bytes();
         for entry in self.fs.names(dir).doing("list directory", dir)? {
@@ -150,7 +150,7 @@ impl<F: Fs> Store<F> {
         pointer: &Pointer,
         moved: PathBuf,
         empty: Option<OpenCopy<F>>,
-        rest: Rest,
+        (rest, stamp): (Rest, &Stamp),
     ) -> Done<Standing<F>> {
         let file = self.fs.open(&moved).doing("open", &moved)?;
         let size = self.fs.facts(&file).doing("look at", &moved)?.size;
@@ -160,6 +160,9 @@ impl<F: Fs> Store<F> {
         }
         self.write_again(&file, &moved, pointer.durable, kept)?;
         self.fs.sync_data(&file).doing("sync", &moved)?;
+        self.settle_moved()?;
+        let place = Place { base: pointer.base, size: kept, ..Place::default() };
+        self.record_reopened(pointer.generation, &place, &file, Some(&moved), stamp)?;
         let copy = match empty {
             Some(copy) => copy,
             None => self.create_copy()?,

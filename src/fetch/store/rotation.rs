@@ -3,24 +3,25 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Cut, Doing, Done, OpenCopy, Standing, Store, StoreFault};
+use super::{Cut, Doing, Done, OpenCopy, Stamp, Standing, Store, StoreFault};
 use crate::fetch::copy::{Place, Trust, read_exact_at};
+use crate::fetch::manifest::{Ended, Ending, Line, Outcome, append_line, manifest_path};
 use crate::fetch::pointer::{Pointer, State, replace_pointer, write_all_at};
 use crate::pos::{FileFacts, Generation, Offset};
+use crate::proto::digest::{Digester, Whole};
 use crate::status::event::Event;
 use crate::sys::fs::{Fs, dir_of, may_be};
 
 impl<F: Fs> Store<F> {
-    /// R1 to R6: the copy becomes an archive and a new copy begins. `stamp` is the archive's name
-    /// after the copy's and a dot, as far as it is free.
+    /// R1 to R6: the copy becomes an archive and a new copy begins.
     pub fn rotate(
         &self,
         copy: &OpenCopy<F>,
         generation: Generation,
         place: &Place,
         cut: Option<Cut>,
-        next: Generation,
-        stamp: &str,
+        (next, outcome): (Generation, Outcome),
+        stamp: &Stamp,
     ) -> Done<Standing<F>> {
         let mut events = Vec::new();
         let mut place = *place;
@@ -33,12 +34,14 @@ impl<F: Fs> Store<F> {
         }
         self.write_again(&copy.file, &self.copy, place.right(), place.size)?;
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
-        let (suffix, archive) = self.free_archive(stamp)?;
+        let digest = self.digest(&copy.file, &self.copy, place.size)?;
+        let ended = Ended { time: stamp.time, outcome, digest };
+        let (suffix, archive) = self.free_archive(&stamp.name)?;
         let durable = Place { durable: place.size, ..place };
-        let state = State::Rotating { suffix, next };
+        let state = State::Rotating { suffix, next, ended: Box::new(ended) };
         self.point(generation, &durable, copy.id, state.clone())?;
         let pointer = self.pointer_of(generation, &durable, copy.id, state);
-        let mut standing = self.finish_rotation(&pointer, &archive, next)?;
+        let mut standing = self.finish_rotation(&pointer, &archive, next, &ended)?;
         standing.events.splice(0..0, events);
         Ok(standing)
     }
@@ -49,32 +52,40 @@ impl<F: Fs> Store<F> {
         pointer: &Pointer,
         archive: &Path,
         next: Generation,
+        ended: &Ended,
     ) -> Done<Standing<F>> {
         let dir = dir_of(&self.copy);
         let is_old = |facts: &FileFacts| may_be(facts, &pointer.copy);
         let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
         let there = self.fs.facts_at(archive).doing("look at", archive)?;
-        match (here.filter(is_old), there) {
+        let archive = match (here.filter(is_old), there) {
             // A file system without an exclusive rename: linked, and not yet unlinked.
             (Some(_), Some(there)) if is_old(&there) => {
                 self.fs.remove(&self.copy).doing("remove", &self.copy)?;
+                Some(archive.to_path_buf())
             }
             (Some(_), Some(_)) => {
                 // Somebody took the archive's name meanwhile: another one, told to the pointer first.
                 let stamp = archive_stamp(pointer);
                 let (suffix, free) = self.free_archive(stamp)?;
-                let state = State::Rotating { suffix, next };
+                let state = State::Rotating { suffix, next, ended: Box::new(*ended) };
                 let renamed = Pointer { state, boot: self.boot.to_string(), ..pointer.clone() };
                 replace_pointer(&self.fs, &self.pointer, &renamed)
                     .doing("replace pointer", &self.pointer)?;
                 self.fs.rename_new(&self.copy, &free).doing("rename copy to", &free)?;
+                Some(free)
             }
             (Some(_), None) => {
                 self.fs.rename_new(&self.copy, archive).doing("rename copy to", archive)?;
+                Some(archive.to_path_buf())
             }
-            (None, _) => {}
-        }
+            (None, Some(there)) if is_old(&there) => Some(archive.to_path_buf()),
+            // Somebody renamed it once more.
+            (None, _) => self.find_moved(&pointer.copy)?,
+        };
         self.fs.sync_dir(dir).doing("sync directory", dir)?;
+        let place = Place { base: pointer.base, size: pointer.durable, ..Place::default() };
+        self.record(pointer.generation, &place, archive.as_deref(), ended)?;
         let (copy, size) = match self.open_copy()? {
             Some(found) => found,
             None => (self.create_copy()?, 0),
@@ -110,6 +121,46 @@ impl<F: Fs> Store<F> {
         self.fs.set_len(&copy.file, cut.at).doing("cut", &self.copy)?;
         (place.size, place.at, place.trust) = (cut.at, cut.at, Trust::Whole);
         Ok(Event::TailCut { from, to, kept })
+    }
+
+    /// The manifest says of an archive, which is all of `place`, how it ended. Done once, however often
+    /// it is asked for.
+    pub(super) fn record(
+        &self,
+        generation: Generation,
+        place: &Place,
+        archive: Option<&Path>,
+        ended: &Ended,
+    ) -> Done<()> {
+        let line = Line {
+            time: ended.time,
+            inode: generation.inode,
+            from: place.base,
+            to: place.base + place.size,
+            digest: ended.digest,
+            archive: archive.and_then(Path::file_name).map(OsString::from),
+            ending: ended.outcome.ending,
+            id: generation.id,
+            seen_ns: generation.seen_ns,
+            lost: ended.outcome.lost,
+            late: None,
+        };
+        let path = manifest_path(&self.pointer);
+        append_line(&self.fs, &path, &line).doing("write manifest", &path)
+    }
+
+    /// The digest of the first `len` bytes of a file.
+    pub(super) fn digest(&self, file: &F::File, path: &Path, len: Offset) -> Done<Whole> {
+        let mut digester = Digester::new();
+        let mut buf = vec![0; 64 * 1024];
+        let mut at = 0;
+        while at < len {
+            let part = (len - at).min(buf.len() as u64) as usize;
+            read_exact_at(&self.fs, file, &mut buf[..part], at).doing("read", path)?;
+            digester.update(&buf[..part]);
+            at += part as u64;
+        }
+        Ok(digester.whole())
     }
 
     /// Writes bytes `from..to` once more, as they are read: nobody can compare them any more, and they
@@ -156,6 +207,7 @@ impl<F: Fs> Store<F> {
         copy: &OpenCopy<F>,
         generation: Generation,
         place: &Place,
+        stamp: &Stamp,
     ) -> Done<Option<Standing<F>>> {
         let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
         let size = self.fs.facts(&copy.file).doing("look at", &self.copy)?.size;
@@ -167,6 +219,9 @@ impl<F: Fs> Store<F> {
             };
         }
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
+        let moved = self.find_moved(&copy.id)?;
+        self.settle_moved()?;
+        self.record_reopened(generation, place, &copy.file, moved.as_deref(), stamp)?;
         let new = match self.open_copy()? {
             Some((found, 0)) => found,
             Some(_) => return Err(StoreFault::Changed(self.copy.clone())),
@@ -176,6 +231,27 @@ impl<F: Fs> Store<F> {
         self.point(generation, &place, new.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
         Ok(Some(Standing { copy: Some(new), generation: Some(generation), place, events }))
+    }
+
+    /// A new copy takes the name of the renamed one only when that has another on disk, too: else a power
+    /// loss could leave the new one in its place.
+    pub(super) fn settle_moved(&self) -> Done<()> {
+        let dir = dir_of(&self.copy);
+        self.fs.sync_dir(dir).doing("sync directory", dir)
+    }
+
+    /// The manifest says of a copy that somebody renamed that its generation goes on behind it.
+    pub(super) fn record_reopened(
+        &self,
+        generation: Generation,
+        place: &Place,
+        file: &F::File,
+        moved: Option<&Path>,
+        stamp: &Stamp,
+    ) -> Done<()> {
+        let digest = self.digest(file, moved.unwrap_or(&self.copy), place.size)?;
+        let outcome = Outcome { ending: Ending::Reopened, lost: None };
+        self.record(generation, place, moved, &Ended { time: stamp.time, outcome, digest })
     }
 
     pub(super) fn archive_path(&self, suffix: &str) -> PathBuf {
