@@ -1,10 +1,11 @@
 //! Faulty fetchers, made by a file system that leaves out one of their calls: each of these must be
 //! caught, or the simulation would not see if the fetcher itself left it out.
 
-/// The last call of this life that changed a name and that a sync of the directory may follow.
+/// The last call of this life for a source that changed a name and that a sync may follow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Last {
     Nothing,
+    CreatedScratch,
     RenamedPointer,
     Archived,
     CreatedCopy,
@@ -37,6 +38,13 @@ pub enum Mutant {
     NotCut,
     /// A new start of the machine goes unnoticed.
     BootStays,
+    /// C2 of a group is left out.
+    GroupNotSynced,
+    /// C4 of a group is left out.
+    GroupNamesNotSynced,
+    /// A file that can't be written out in a group, or could not be since it was opened, is taken for
+    /// one that was.
+    WriteErrorsIgnored,
     /// R3d is left out: the manifest is not synced.
     ManifestNotSynced,
     /// The directory is not synced after the manifest was made.
@@ -45,12 +53,12 @@ pub enum Mutant {
 
 /// All of them, each with the seed from which on one that catches it is looked for: most are caught by
 /// any few, a lost name is rare.
-pub const MUTANTS: [(Mutant, u64); 14] = [
+pub const MUTANTS: [(Mutant, u64); 17] = [
     (Mutant::CopyNotSynced, 0),
     (Mutant::ScratchNotSynced, 0),
     (Mutant::PointerNameNotSynced, 0),
-    (Mutant::StartNotSynced, 320),
-    (Mutant::ArchiveNameNotSynced, 0),
+    (Mutant::StartNotSynced, 0),
+    (Mutant::ArchiveNameNotSynced, 200),
     (Mutant::CopyNameNotSynced, 0),
     (Mutant::NotWrittenAgain, 0),
     (Mutant::SyncErrorsIgnored, 0),
@@ -58,8 +66,11 @@ pub const MUTANTS: [(Mutant, u64); 14] = [
     (Mutant::ArchiveReplaced, 0),
     (Mutant::NotCut, 0),
     (Mutant::BootStays, 0),
+    (Mutant::GroupNotSynced, 0),
+    (Mutant::GroupNamesNotSynced, 0),
+    (Mutant::WriteErrorsIgnored, 0),
     (Mutant::ManifestNotSynced, 0),
-    (Mutant::ManifestNameNotSynced, 1830),
+    (Mutant::ManifestNameNotSynced, 4450),
 ];
 
 impl Mutant {
@@ -73,5 +84,16 @@ impl Mutant {
                 | (Mutant::CopyNameNotSynced, Last::CreatedCopy)
                 | (Mutant::ManifestNameNotSynced, Last::CreatedManifest)
         )
+    }
+
+    /// Whether a sync of the whole file system is left out that follows `last`.
+    pub fn skips_sync_all(self, last: Last) -> bool {
+        match self {
+            Mutant::GroupNotSynced => last == Last::CreatedScratch,
+            Mutant::GroupNamesNotSynced | Mutant::PointerNameNotSynced => {
+                last == Last::RenamedPointer
+            }
+            _ => false,
+        }
     }
 }
