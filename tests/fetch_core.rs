@@ -18,6 +18,7 @@ use fetchlogs::pos::{Generation, Inode, Token};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::answer::{Answer, File, Why};
 use fetchlogs::proto::digest::Whole;
+use fetchlogs::proto::refusal::{Code, Refusal};
 use fetchlogs::proto::request::{Request, emit_request};
 use fetchlogs::proto::status::parse_status;
 use fetchlogs::status::event::{Event, Fault};
@@ -705,6 +706,29 @@ fn fetched_once_a_disk_that_never_syncs_is_given_up_though_the_same_bytes_come_a
         }
     }
     assert_eq!(life.source.deadline(), None);
+}
+
+#[test]
+fn fetched_once_a_responder_that_is_busy_is_asked_for_longer_but_not_for_ever() {
+    let busy = Refusal::new(Code::Busy, "being compressed");
+    let mut life = once(1000);
+    let mut asked = 0;
+    loop {
+        life.ask();
+        life.source.handle_refusal(life.now, &busy);
+        asked += 1;
+        if life.outputs().contains(&Output::GiveUp) {
+            break;
+        }
+    }
+    assert!((10..50).contains(&asked), "{asked}");
+    let missing = Refusal::new(Code::Missing, "no such file");
+    let mut life = once(1000);
+    for last in [false, false, true] {
+        life.ask();
+        life.source.handle_refusal(life.now, &missing);
+        assert_eq!(life.outputs().contains(&Output::GiveUp), last);
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::claims::{Claims, Use};
 use super::fault::Faults;
 use super::host::Host;
 use super::path::{check_length, check_names_file};
-use super::words::{Word, emit_word, show, split_lines};
+use super::words::{Word, emit_word, plain_word, show, split_lines};
 use crate::pos::Start;
 
 /// How many sources a configuration may have: what one fetcher was built to follow.
@@ -258,14 +258,9 @@ fn parse_own(bytes: &[u8], purpose: Use) -> Result<PathBuf, String> {
 }
 
 impl SourceConfig {
-    /// The remote path as one word for people: as it is where it is text without blanks and control
-    /// characters, else as a configuration would quote it.
+    /// The remote path as one word for people.
     pub fn remote_word(&self) -> Cow<'_, str> {
-        let odd = |c: char| c.is_control() || c.is_whitespace();
-        match self.remote.to_str() {
-            Some(text) if !text.contains(odd) => Cow::Borrowed(text),
-            _ => Cow::Owned(emit_word(self.remote.as_os_str().as_bytes())),
-        }
+        plain_word(self.remote.as_os_str().as_bytes())
     }
 
     /// All that makes a source what it is. Paths by their bytes: `Path` takes `a//b` for `a/b`, but

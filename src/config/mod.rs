@@ -30,6 +30,7 @@ mod glob;
 mod host;
 mod net;
 mod path;
+mod path_glob;
 mod pattern;
 mod serve;
 mod words;
@@ -40,6 +41,7 @@ pub use duration::{DURATION_MAX, emit_duration, parse_duration, parse_duration_w
 pub use fault::{FAULTS_MAX, Fault, Faults};
 pub use fetch::{FetchConfig, Protocol, SOURCES_MAX, SourceConfig, parse_fetch};
 pub use host::{HOST_BYTES_MAX, Host};
+pub use path_glob::PathGlob;
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use serve::{ServeConfig, ServedFile};
-pub use words::{Word, WordFault, emit_word, split_words};
+pub use words::{Word, WordFault, emit_word, plain_word, split_words};

@@ -5,6 +5,8 @@
 //! anywhere in a word, so that `key="a value"` is one word; between them `\"`, `\\`, `\n`, `\t` and
 //! `\xHH` stand for one byte each. Paths are bytes: no encoding is assumed, only NUL is refused.
 
+use std::borrow::Cow;
+
 /// A word of a line, its quotes and escapes taken away.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Word {
@@ -115,6 +117,16 @@ pub fn emit_word(bytes: &[u8]) -> String {
         return bytes.iter().map(|&b| char::from(b)).collect();
     }
     format!("\"{}\"", escape_quoted(bytes))
+}
+
+/// One word for people: as it is where it is text without blanks and control characters, else as
+/// [`emit_word`] writes it.
+pub fn plain_word(bytes: &[u8]) -> Cow<'_, str> {
+    let odd = |c: char| c.is_control() || c.is_whitespace();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(odd) => Cow::Borrowed(text),
+        _ => Cow::Owned(emit_word(bytes)),
+    }
 }
 
 /// A word as a fault shows it: in quotes, printable ASCII, not too long.

@@ -1,7 +1,9 @@
 //! The command line of `fetch_logs`.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,12 +11,14 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::fetcher::{Fetcher, Unfinished};
+use super::list::{EVERYTHING, Place, check_pattern, list};
 use super::settings::{Settings, read_config};
 use super::terms::{Goal, SyncPolicy, Timing};
+use super::verify::verify;
 use crate::config::{DURATION_MAX, FetchConfig, parse_duration_within};
 use crate::status::output::Output;
 use crate::sys::cause::cause;
-use crate::sys::limits;
+use crate::sys::{limits, signal};
 
 /// A wait of nothing would be a hot loop or a failure every time.
 fn parse_wait(text: &str) -> Result<Duration, String> {
@@ -26,10 +30,10 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 #[command(name = "fetch_logs", version)]
 struct Args {
     /// Directory of the status files, one per host
-    #[arg(required_unless_present = "demo")]
+    #[arg(required_unless_present_any = ["demo", "list"])]
     snmp_dir: Option<PathBuf>,
     /// Configuration: a source a line, `host port remote local pointer`
-    #[arg(required_unless_present = "demo")]
+    #[arg(required_unless_present_any = ["demo", "list"])]
     conf: Option<PathBuf>,
     /// Print each source as understood and exit: 0 if the configuration is right, 2 if not
     #[arg(long)]
@@ -55,6 +59,30 @@ struct Args {
     /// End when everything that there is now is fetched: 0 if all of it could be
     #[arg(long)]
     once: bool,
+    /// Compare copies and archives with their sources by digest, and with the manifest: a line each, 0 if
+    /// all are proved. With --once: when everything is fetched
+    #[arg(long, conflicts_with_all = ["demo", "check"])]
+    verify: bool,
+    /// Print what a responder serves: inode, size, time of the last change, path; all, or what matches
+    #[arg(
+        long,
+        value_names = ["HOST:PORT", "PATTERN"],
+        num_args = 1..=2,
+        conflicts_with_all = ["snmp_dir", "conf", "demo", "check", "once", "verify"],
+    )]
+    list: Vec<OsString>,
+}
+
+impl Args {
+    fn timing(&self) -> Timing {
+        Timing {
+            reconnect: self.reconnect,
+            connect_timeout: self.connect_timeout,
+            reply_timeout: self.reply_timeout,
+            idle_timeout: self.idle_timeout,
+            sync: self.sync,
+        }
+    }
 }
 
 /// Runs `fetch_logs`. `demo`, which needs both ends, is given the value of `--once`.
@@ -62,6 +90,10 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
     let args = Args::parse();
     if args.demo {
         return demo(args.once);
+    }
+    let timing = args.timing();
+    if let Some((place, pattern)) = args.list.split_first() {
+        return print_list(place, pattern.first().map(OsString::as_os_str), &timing);
     }
     let (Some(snmp_dir), Some(conf)) = (args.snmp_dir, args.conf) else { return ExitCode::from(2) };
     let config = match read_config(&conf) {
@@ -74,22 +106,61 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
     if args.check {
         return print_sources(&config);
     }
-    let timing = Timing {
-        reconnect: args.reconnect,
-        connect_timeout: args.connect_timeout,
-        reply_timeout: args.reply_timeout,
-        idle_timeout: args.idle_timeout,
-        sync: args.sync,
-    };
     let goal = if args.once { Goal::Once } else { Goal::Follow };
-    match run(Settings { snmp_dir, conf, timing, goal }, config) {
-        Ok(unfinished) if unfinished.is_empty() => ExitCode::SUCCESS,
-        Ok(unfinished) => {
-            unfinished.iter().for_each(|source| eprintln!("{source}"));
-            ExitCode::FAILURE
-        }
+    let settings = Settings { snmp_dir, conf, timing, goal };
+    let done = match (args.once, args.verify) {
+        (false, true) => prove(&config, &timing),
+        (true, true) => fetch(settings, config.clone())
+            .and_then(|complete| Ok(prove(&config, &timing)? && complete)),
+        (_, false) => fetch(settings, config),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
             eprintln!("{fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Names what failed, for the operator.
+fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
+    move |error| format!("cannot {what}: {}", cause(&error))
+}
+
+/// Fetches; tells what is not complete of what was to be, and gives whether all is.
+fn fetch(settings: Settings, config: FetchConfig) -> Result<bool, String> {
+    let unfinished = run(settings, config)?;
+    unfinished.iter().for_each(|source| eprintln!("{source}"));
+    Ok(unfinished.is_empty())
+}
+
+/// Verifies; gives whether all is proved.
+fn prove(config: &FetchConfig, timing: &Timing) -> Result<bool, String> {
+    // If it was fetched before, the signals were the fetcher's.
+    signal::obey_by_default().map_err(cannot("give signals their meaning"))?;
+    let mut stdout = std::io::stdout();
+    verify(config, timing, |line| writeln!(stdout, "{line}")).map_err(cannot("verify"))
+}
+
+fn print_list(place: &OsStr, pattern: Option<&OsStr>, timing: &Timing) -> ExitCode {
+    let pattern = pattern.map_or(EVERYTHING, OsStr::as_bytes);
+    let shown = place.to_string_lossy();
+    let cannot = |cause: String| eprintln!("cannot list {shown}: {cause}");
+    let place = check_pattern(pattern).and_then(|()| Place::parse(&shown));
+    let place = match place {
+        Ok(place) => place,
+        Err(cause) => {
+            cannot(cause);
+            return ExitCode::from(2);
+        }
+    };
+    let mut stdout = std::io::stdout().lock();
+    match list(&place, pattern, timing, |row| writeln!(stdout, "{row}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            cannot(cause);
             ExitCode::FAILURE
         }
     }
@@ -104,9 +175,6 @@ fn print_sources(config: &FetchConfig) -> ExitCode {
 }
 
 fn run(settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
-    fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
-        move |error| format!("cannot {what}: {}", cause(&error))
-    }
     let diagnostics = Output::to(std::io::stderr()).map_err(cannot("start a thread"))?;
     crate::status::output::start_log(diagnostics.clone());
     let event_log = Output::to(std::io::stdout()).map_err(cannot("start a thread"))?;

@@ -12,6 +12,8 @@
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`] what waits for disks and name servers
 //! * [`board`] when status files are written
+//! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
+//! * [`list`] what a responder serves; [`dial`] how a thread that waits asks one
 //! * [`cli`], [`settings`] the command line and the configuration
 
 pub mod backoff;
@@ -20,13 +22,16 @@ pub mod checkpoint;
 pub mod cli;
 pub mod conn;
 pub mod copy;
+pub mod dial;
 pub mod due;
 pub mod entry;
 pub mod fetcher;
 pub mod jobs;
+pub mod list;
 pub mod manifest;
 pub mod pointer;
 pub mod settings;
 pub mod source;
 pub mod store;
 pub mod terms;
+pub mod verify;

@@ -4,30 +4,29 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use super::errands::{Done, Found, Located, Proof, Search};
+use super::errands::{Done, Search};
 use super::files::{FileNo, Files};
-use super::finder::Unserved;
-use super::jobs::{Errand, Jobs, Lane};
+use super::finder::packed::Body;
+use super::jobs::{Errand, Jobs};
 use super::listeners::Refused;
+use super::listing::{Listing, Look};
 use super::seam::Seam;
 use super::session::{CloseReason, Input, Output, Session, Times};
 use super::tail::{Place, View};
+use super::unpacking::Unpacking;
 use crate::evloop::Readiness;
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
 use crate::pos::{FileFacts, Offset, Token, Writers};
-use crate::proto::ask::Extent;
-use crate::proto::printable;
-use crate::proto::refusal::Refusal;
-use crate::proto::request::Request;
 use crate::proto::serve::mask;
 use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
+
+mod beside;
 
 /// File bytes written for one connection before the next has its turn.
 const TURN_BYTES: usize = 1 << 20;
@@ -68,8 +67,12 @@ pub struct Conn {
     /// The path it asked for.
     asked: Vec<u8>,
     followed: Option<Followed>,
+    /// The list it is told, away while somebody looks for news; and where there may be some.
+    listing: Option<Box<Listing>>,
+    is_listing: bool,
+    look: Look,
     /// The file of which a range is to be proved.
-    proved: Option<File>,
+    proved: Option<Body<File>>,
     /// What is being done for it, and how that ended.
     errand: Option<Errand>,
     done: Option<Done>,
@@ -85,6 +88,8 @@ pub struct Conn {
 struct Followed {
     number: FileNo,
     file: File,
+    /// What a compressed file held; away while the next piece is being read.
+    packed: Option<Box<Unpacking>>,
     seam: Seam,
     /// Size and time of change when the seam was looked at last.
     seen: (Offset, u64),
@@ -137,6 +142,9 @@ impl Conn {
             session: Session::new(now, times),
             asked: Vec::new(),
             followed: None,
+            listing: None,
+            is_listing: false,
+            look: Look::Nothing,
             proved: None,
             errand: None,
             done: None,
@@ -161,7 +169,7 @@ impl Conn {
     pub fn asked(&self) -> Option<&[u8]> {
         let served = self.followed.is_some() || self.proved.is_some();
         let looked_for = self.errand.is_some() || self.done.is_some();
-        (served || looked_for).then_some(&self.asked[..])
+        (!self.asked.is_empty() && (served || looked_for)).then_some(&self.asked[..])
     }
 
     /// What is being done for it.
@@ -237,7 +245,10 @@ impl Conn {
         }
         let input = if std::mem::take(&mut self.writable) { Input::Writable } else { Input::Woken };
         let output = self.session.handle(now, input);
-        match self.carry_out(output, now, desk, &mut budget) {
+        let turn = self.carry_out(output, now, desk, &mut budget);
+        // An answer that nobody asked for in this turn is too old for the next.
+        self.done = None;
+        match turn {
             Turn::Rest if self.readable => Turn::More,
             turn => turn,
         }
@@ -265,28 +276,9 @@ impl Conn {
                 Output::Rest => return Turn::Rest,
                 Output::Close(reason) => return Turn::Close(reason),
                 Output::Send { .. } if *budget == 0 => return Turn::More,
-                Output::Find(request) => match self.find(request, now, desk) {
-                    Some(input) => input,
-                    None => return Turn::Rest,
-                },
-                Output::Locate(extent) => match self.locate(extent, now, desk) {
-                    Some(input) => input,
-                    None => return Turn::Rest,
-                },
-                Output::Hash(range) => match self.proved.take() {
-                    Some(file) => {
-                        self.hash(Proof::new(file, range), desk);
-                        return Turn::Rest;
-                    }
-                    None => Input::Unreadable,
-                },
                 Output::Say => self.say(),
                 Output::Look => self.look(desk, None),
                 Output::AskWriters => self.ask_writers(desk),
-                Output::SeekSuccessor => match self.seek_successor(desk) {
-                    Some(input) => input,
-                    None => return Turn::Rest,
-                },
                 Output::Send { from, most, masked } => {
                     let most = usize::try_from(most).unwrap_or(usize::MAX).min(*budget);
                     self.send(from, most, masked, now, desk, budget)
@@ -295,113 +287,24 @@ impl Conn {
                     Ok(()) => Input::Woken,
                     Err(_) => Input::HungUp,
                 },
+                Output::Find(_)
+                | Output::Locate(_)
+                | Output::Hash(_)
+                | Output::Unpack
+                | Output::Enlist(_)
+                | Output::List
+                | Output::SeekSuccessor => match self.have_done(output, now, desk) {
+                    Some(input) => input,
+                    None => return Turn::Rest,
+                },
             };
             output = self.session.handle(now, input);
         }
     }
 
-    /// Has somebody look for it.
-    fn find(&mut self, request: Request, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
-        let search = match self.search(&request.path, now, desk) {
-            Ok(search) => search,
-            Err(refused) => return Some(refused),
-        };
-        let work = move |stop: &AtomicBool| search.follow(&request, stop);
-        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
-        None
-    }
-
-    /// The same for a range that is to be proved.
-    fn locate(
-        &mut self,
-        extent: Box<Extent>,
-        now: Instant,
-        desk: &mut Desk,
-    ) -> Option<Input<'static>> {
-        let search = match self.search(&extent.path, now, desk) {
-            Ok(search) => search,
-            Err(refused) => return Some(refused),
-        };
-        let work = move |stop: &AtomicBool| search.locate(&extent, stop);
-        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
-        None
-    }
-
-    /// What is not in the configuration need not be looked for.
-    fn search(
-        &mut self,
-        path: &[u8],
-        now: Instant,
-        desk: &mut Desk,
-    ) -> Result<Search, Input<'static>> {
-        self.asked = path.to_vec();
-        match desk.files.look_up(path) {
-            Some(number) => Ok(desk.search(number)),
-            None => Err(self.refuse(Unserved::not_configured(), now, desk)),
-        }
-    }
-
-    /// Has the next piece of a range hashed.
-    fn hash(&mut self, proof: Proof, desk: &mut Desk) {
-        let logs = Arc::clone(&desk.logs);
-        let work = move |stop: &AtomicBool| proof.go_on(&logs, stop);
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
-    }
-
-    /// What was done for it, if it may be told at any time.
-    fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
-        match self.done.take()? {
-            Done::Found(found) => Some(self.handle_found(found, now, desk)),
-            Done::Located(Ok(Located { file, answer, to })) => {
-                self.proved = Some(file);
-                Some(Input::Located(answer, to))
-            }
-            Done::Located(Err(unserved)) => Some(self.refuse(unserved, now, desk)),
-            Done::Hashed(proof) => match proof.result() {
-                Some(Ok(whole)) => Some(Input::Hashed(whole)),
-                Some(Err(())) => Some(Input::Unreadable),
-                None => {
-                    self.hash(*proof, desk);
-                    None
-                }
-            },
-            Done::Failed if self.followed.is_none() => Some(Input::Unreadable),
-            // It will be asked for again.
-            Done::Failed => None,
-            done @ Done::Successor(_) => {
-                self.done = Some(done);
-                None
-            }
-        }
-    }
-
-    /// The configuration may have been read again meanwhile; who is no longer served was closed then.
-    fn handle_found(
-        &mut self,
-        found: Result<Found, Unserved>,
-        now: Instant,
-        desk: &mut Desk,
-    ) -> Input<'static> {
-        match (found, desk.files.look_up(&self.asked)) {
-            (Ok(Found { file, seam, seen, opening }), Some(number)) => {
-                self.followed = Some(Followed { number, file, seam, seen });
-                Input::Opened(opening)
-            }
-            (Ok(_), None) => self.refuse(Unserved::not_configured(), now, desk),
-            (Err(unserved), _) => self.refuse(unserved, now, desk),
-        }
-    }
-
-    fn refuse(&self, unserved: Unserved, now: Instant, desk: &mut Desk) -> Input<'static> {
-        let Unserved { code, why } = unserved;
-        desk.refused.note(now, self.peer, &self.asked, &why);
-        let text = format!("cannot serve {}: {why}", printable(&self.asked));
-        Input::Refused(Refusal::new(code, &text))
-    }
-
     fn look(&mut self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
         let sent = self.session.sent().unwrap_or(0);
-        let Some(Followed { number, file, seam, seen }) = &mut self.followed else {
+        let Some(Followed { number, file, seam, seen, .. }) = &mut self.followed else {
             return Input::Unreadable;
         };
         let Ok(facts) = desk.logs.facts(file) else { return Input::Unreadable };
@@ -424,25 +327,6 @@ impl Conn {
         let Some(followed) = &self.followed else { return Input::Unreadable };
         let writers = desk.logs.writers(&followed.file);
         self.look(desk, Some(writers))
-    }
-
-    /// The answer is as old as the time it took to look. It is only asked for where all is sent and
-    /// nobody writes, and who is told that a generation has ended asks for what else there is of it.
-    fn seek_successor(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
-        if let Some(Done::Successor(there)) = self.done.take() {
-            return Some(Input::Successor(there));
-        }
-        if self.errand.is_some() {
-            return None;
-        }
-        let Some(Followed { number, file, .. }) = &self.followed else {
-            return Some(Input::Unreadable);
-        };
-        let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
-        let search = desk.search(*number);
-        self.errand =
-            Some(desk.jobs.run(Lane::Find, self.slot, move |stop| search.successor(&facts, stop)));
-        None
     }
 
     fn say(&mut self) -> Input<'static> {
@@ -469,7 +353,15 @@ impl Conn {
         let (head, body) = desk.buffer.split_at_mut(words);
         head.copy_from_slice(self.session.words());
         let room = body.len().min(most);
-        let end = match desk.logs.read_at(&followed.file, &mut body[..room], from) {
+        let read = match &followed.packed {
+            None => desk.logs.read_at(&followed.file, &mut body[..room], from),
+            Some(unpacking) => {
+                let rest = &unpacking.rest()[..unpacking.rest().len().min(room)];
+                body[..rest.len()].copy_from_slice(rest);
+                Ok(rest.len())
+            }
+        };
+        let end = match read {
             Ok(0) => return Input::Sent(0),
             Ok(count) => words + count,
             Err(_) => return Input::Unreadable,
@@ -491,7 +383,10 @@ impl Conn {
             self.session.handle(now, Input::Said(count.min(words)));
         }
         let sent = count.saturating_sub(words);
-        followed.seam.push(&desk.buffer[words..words + sent]);
+        match &mut followed.packed {
+            Some(unpacking) => unpacking.consume(sent),
+            None => followed.seam.push(&desk.buffer[words..words + sent]),
+        }
         *budget -= sent;
         // A short write says that the socket is full, as well as WouldBlock does (epoll(7)).
         if count == end {

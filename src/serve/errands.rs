@@ -7,9 +7,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::files::{FileNo, Files};
+use super::finder::content::Match;
+use super::finder::packed::Body;
 use super::finder::{Finder, Unserved};
+use super::listing::Listing;
 use super::seam::Seam;
-use super::session::{Answered, Opening};
+use super::session::Answered;
+use super::unpacking::Unpacking;
 use crate::pos::{FileFacts, Offset, Token};
 use crate::proto::answer::Answer;
 use crate::proto::ask::Extent;
@@ -29,10 +33,16 @@ const HASHED_BYTES: Offset = 16 << 20;
 pub enum Done {
     /// What was asked for is open, or there is a reason why not.
     Found(Result<Found, Unserved>),
+    /// It is not the current file, so it has to be looked for.
+    Elsewhere(Request),
     /// The generation of which a range is to be proved is open, or there is a reason why not.
     Located(Result<Located, Unserved>),
     /// A piece of a range was hashed.
     Hashed(Box<Proof>),
+    /// A piece of a compressed file was read.
+    Unpacked(Box<Unpacking>),
+    /// News were looked for; what is to be told.
+    Listed(Box<Listing>, Vec<u8>),
     /// Whether a later generation exists.
     Successor(bool),
     /// It has not ended as it should.
@@ -42,40 +52,52 @@ pub enum Done {
 /// A generation to be served.
 #[derive(Debug)]
 pub struct Found {
-    /// Its file.
-    pub file: File,
-    /// What it has where it is sent from.
+    /// Its bytes.
+    pub body: Body<File>,
+    /// What a plain file has where it is sent from.
     pub seam: Seam,
     /// Its size and time of change when it was found.
     pub seen: (Offset, u64),
-    /// What the session is told of it.
-    pub opening: Opening,
+    /// The answer.
+    pub answer: Answered,
+    /// The first byte to be sent.
+    pub from: Offset,
+    /// The file's length.
+    pub size: Offset,
+    /// How long it has been without its name and nothing was written to it.
+    pub quiet: Duration,
 }
 
 /// A generation of which a range is to be proved, or what would follow it.
 #[derive(Debug)]
 pub struct Located {
-    /// Its file.
-    pub file: File,
+    /// Its bytes; those of a compressed file from the beginning.
+    pub body: Body<File>,
     /// The answer.
     pub answer: Box<Answer>,
     /// The end of the range.
     pub to: Offset,
 }
 
-/// A range of a file that is being hashed.
+/// A range of a generation that is being hashed.
 #[derive(Debug)]
 pub struct Proof {
-    file: File,
-    rest: Range<Offset>,
+    body: Body<File>,
+    /// What was read of a compressed file, and of all others what was hashed.
+    at: Offset,
+    range: Range<Offset>,
     digester: Digester,
     failed: bool,
 }
 
 impl Proof {
     /// Nothing of the range is hashed yet.
-    pub fn new(file: File, range: Range<Offset>) -> Proof {
-        Proof { file, rest: range, digester: Digester::new(), failed: false }
+    pub fn new(body: Body<File>, range: Range<Offset>) -> Proof {
+        let at = match &body {
+            Body::Plain(_) => range.start,
+            Body::Packed(..) => 0,
+        };
+        Proof { body, at, range, digester: Digester::new(), failed: false }
     }
 
     /// The digest, once all of the range is hashed; an error if it cannot be read.
@@ -83,27 +105,45 @@ impl Proof {
         if self.failed {
             return Some(Err(()));
         }
-        self.rest.is_empty().then(|| Ok(self.digester.whole()))
+        (self.at >= self.range.end).then(|| Ok(self.digester.whole()))
     }
 
     /// Hashes the next piece.
     pub fn go_on(mut self, logs: &DiskLogs, stop: &AtomicBool) -> Done {
         let logs = Stoppable { logs, stop };
         let mut buffer = vec![0; READ_BYTES];
-        let end = self.rest.end.min(self.rest.start.saturating_add(HASHED_BYTES));
-        while self.rest.start < end && !self.failed {
-            let room = usize::try_from(end - self.rest.start)
-                .map_or(READ_BYTES, |room| room.min(READ_BYTES));
-            match logs.read_at(&self.file, &mut buffer[..room], self.rest.start) {
+        let end = self.range.end.min(self.at.saturating_add(HASHED_BYTES));
+        while self.at < end && !self.failed {
+            let room =
+                usize::try_from(end - self.at).map_or(READ_BYTES, |room| room.min(READ_BYTES));
+            let read = match &mut self.body {
+                Body::Plain(file) => logs.read_at(file, &mut buffer[..room], self.at),
+                Body::Packed(_, unpacking) => logs.check_wanted().map(|()| {
+                    unpacking.refill();
+                    let count = unpacking.rest().len().min(room);
+                    buffer[..count].copy_from_slice(&unpacking.rest()[..count]);
+                    unpacking.consume(count);
+                    count
+                }),
+            };
+            match read {
                 Ok(0) | Err(_) => self.failed = true,
                 Ok(count) => {
-                    self.digester.update(&buffer[..count]);
-                    self.rest.start += count as Offset;
+                    let before = self.range.start.saturating_sub(self.at);
+                    let before = usize::try_from(before).map_or(count, |before| before.min(count));
+                    self.digester.update(&buffer[before..count]);
+                    self.at += count as Offset;
                 }
             }
         }
         Done::Hashed(Box::new(self))
     }
+}
+
+/// Reads the next piece of a compressed file.
+pub fn unpack(mut unpacking: Box<Unpacking>) -> Done {
+    unpacking.refill();
+    Done::Unpacked(unpacking)
 }
 
 /// What it takes to look for a generation. The table is that of the time when it was asked for.
@@ -122,26 +162,56 @@ pub struct Search {
 }
 
 impl Search {
-    /// Finds and opens what is asked for.
-    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+    /// Opens what is asked for if that takes no long search, as in protocol 1 it never does.
+    pub fn follow_at_once(&self, request: Request, stop: &AtomicBool) -> Done {
         let logs = Stoppable { logs: &*self.logs, stop };
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let found = match &request.two {
-            None => finder.find(served, request.have).map(|found| {
-                let answer = Answered::One(found.status);
-                (found.file, found.facts, found.from, answer, found.quiet)
+            None => finder.find(served, request.have).and_then(|found| {
+                let (answer, body) = (Answered::One(found.status), Body::Plain(found.file));
+                let size = found.facts.size;
+                self.found(body, answer, found.from, size, &found.facts, found.quiet)
             }),
-            Some(asked) => finder.compare(served, request.have, asked).map(|found| {
-                let answer = Answered::Two(Box::new(found.answer(self.boot)));
-                (found.file, found.facts, found.from, answer, found.quiet)
-            }),
+            Some(asked) => match finder.compare_at_once(served, request.have, asked) {
+                Some(found) => found.and_then(|found| self.answered(found)),
+                None => return Done::Elsewhere(request),
+            },
         };
-        Done::Found(found.and_then(|(file, facts, from, answer, quiet)| {
-            let seam = Seam::around(&logs, &file, from).map_err(Unserved::unreadable)?;
-            let seen = (facts.size, facts.modified_ns);
-            let opening = Opening { answer, from, size: facts.size, quiet };
-            Ok(Found { file, seam, seen, opening })
-        }))
+        Done::Found(found)
+    }
+
+    /// Finds and opens what is asked for in protocol 2, wherever it is.
+    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+        let logs = Stoppable { logs: &*self.logs, stop };
+        let (finder, served) = (self.finder(&logs), self.files.get(self.number));
+        let asked = request.two.as_deref().copied().unwrap_or_default();
+        let found = finder.compare(served, request.have, &asked);
+        Done::Found(found.and_then(|found| self.answered(found)))
+    }
+
+    fn answered(&self, found: Match<File>) -> Result<Found, Unserved> {
+        let answer = Answered::Two(Box::new(found.answer(self.boot)));
+        let Match { body, facts, from, size, quiet, .. } = found;
+        self.found(body, answer, from, size, &facts, quiet)
+    }
+
+    fn found(
+        &self,
+        body: Body<File>,
+        answer: Answered,
+        from: Offset,
+        size: Offset,
+        facts: &FileFacts,
+        quiet: Duration,
+    ) -> Result<Found, Unserved> {
+        let seam = match &body {
+            Body::Plain(file) => {
+                Seam::around(&*self.logs, file, from).map_err(Unserved::unreadable)?
+            }
+            Body::Packed(..) => Seam::default(),
+        };
+        let seen = (facts.size, facts.modified_ns);
+        Ok(Found { body, seam, seen, answer, from, size, quiet })
     }
 
     /// Finds and opens the generation of which a range is to be proved.
@@ -150,7 +220,7 @@ impl Search {
         let found = self.finder(&logs).prove(self.files.get(self.number), extent);
         Done::Located(found.map(|found| {
             let answer = Box::new(found.answer(self.boot));
-            Located { file: found.file, answer, to: extent.to.offset }
+            Located { body: found.body, answer, to: extent.to.offset }
         }))
     }
 

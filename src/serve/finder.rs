@@ -13,7 +13,7 @@
 //! 3. None: `L` and the current file.
 //!
 //! A compressed candidate has its place in the order, but not the bytes of its generation: to step
-//! over one is told as `L`.
+//! over one is told as `L`. In protocol 2 it is [unpacked](packed).
 //!
 //! Files are renamed, removed and made while this looks. So a list counts only when it was the same
 //! twice in a row (a rename under way could hide a generation from a single look, and it would be
@@ -38,6 +38,7 @@ use candidates::Candidate;
 
 mod candidates;
 pub mod content;
+pub mod packed;
 
 /// Looks at files that change under it before it gives up.
 const LOOKS_MAX: usize = 8;

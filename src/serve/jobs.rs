@@ -20,9 +20,9 @@ use crate::sys::workers::Workers;
 /// Where errands queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lane {
-    /// To look for generations, which may take long.
+    /// To look for generations by what is in them, which may take long.
     Find,
-    /// To read the next piece of something, which is soon done.
+    /// To open the current file or to read the next piece of something, which is soon done.
     Read,
 }
 
@@ -30,7 +30,7 @@ pub enum Lane {
 /// others; few, since the disk is one.
 const FINDING_THREADS: usize = 4;
 
-/// Threads that read pieces.
+/// Threads that do what is soon done.
 const READING_THREADS: usize = 2;
 
 /// What a worker tells.

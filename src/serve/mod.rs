@@ -8,7 +8,7 @@
 //!     |   \|--- files                 what may be asked for at all
 //!     |    \--- seam                  whether a file still has what was sent of it
 //!     |
-//!    jobs ----- errands               what is done beside the loop
+//!    jobs ----- errands --- listing   what is done beside the loop; which files are served
 //!                  |
 //!               finder --- order      which file has the bytes asked for; `content` in protocol 2
 //! ```
@@ -36,12 +36,14 @@ pub mod finder;
 mod hints;
 mod jobs;
 mod listeners;
+mod listing;
 pub mod order;
 mod responder;
 pub mod seam;
 mod sentences;
 pub mod session;
 pub mod tail;
+pub mod unpacking;
 
 pub use files::{FileNo, Files, Rotated, Served};
 pub use responder::Responder;

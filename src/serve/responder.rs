@@ -23,6 +23,7 @@ use super::files::Files;
 use super::hints::Hints;
 use super::jobs::{Jobs, Report};
 use super::listeners::{Listeners, Strangers};
+use super::listing::Look;
 use super::sentences;
 use super::session::{CloseReason, Times};
 use crate::config::ServeConfig;
@@ -55,6 +56,8 @@ pub struct Responder {
     conns: Slots<Conn>,
     /// Who follows each served file.
     followers: Vec<BTreeSet<Slot>>,
+    /// Who is told lists.
+    listing: BTreeSet<Slot>,
     queue: ReadyQueue,
     deadlines: Deadlines,
     hints: Hints,
@@ -99,6 +102,7 @@ impl Responder {
             allow: Allow::new(config.allow),
             connections_max: config.max_connections,
             followers: files.iter().map(|_| BTreeSet::new()).collect(),
+            listing: BTreeSet::new(),
             desk: Desk::new(DiskLogs::new()?, files, times, jobs),
             conns: Slots::default(),
             queue: ReadyQueue::default(),
@@ -194,8 +198,19 @@ impl Responder {
     }
 
     fn wake_all(&mut self) {
+        self.hint_lists(&Look::All);
         for slot in self.conns.slots() {
             wake(&mut self.conns, &mut self.queue, slot);
+        }
+    }
+
+    /// Wakes those who are told lists.
+    pub(super) fn hint_lists(&mut self, look: &Look) {
+        for &slot in &self.listing {
+            if let Some(conn) = self.conns.get_mut(slot) {
+                conn.hint(look.clone());
+                self.queue.push(slot, &mut conn.queued);
+            }
         }
     }
 
@@ -204,6 +219,9 @@ impl Responder {
         self.hinted = woken.more;
         if woken.all {
             self.wake_all();
+        }
+        if !woken.files.is_empty() {
+            self.hint_lists(&Look::Some(woken.files.clone()));
         }
         for number in woken.files {
             for &slot in &self.followers[number] {
@@ -224,6 +242,9 @@ impl Responder {
             self.followers[number].insert(slot);
             sentences::opened(conn.peer(), &self.desk.files.get(number).asked_as);
         }
+        if conn.is_listing() {
+            self.listing.insert(slot);
+        }
         match turn {
             Turn::Rest => {}
             Turn::More => self.queue.push(slot, &mut conn.queued),
@@ -235,6 +256,7 @@ impl Responder {
 
     fn close(&mut self, slot: Slot, reason: &CloseReason) {
         let Some(conn) = self.conns.remove(slot) else { return };
+        self.listing.remove(&slot);
         if let Some(errand) = conn.errand() {
             self.desk.jobs.forget(errand);
         }

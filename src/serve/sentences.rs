@@ -80,6 +80,11 @@ pub fn missing(path: &Path) {
     log::warn!("cannot find {}: it is served when it is there", path.display());
 }
 
+/// A compressed file that can be read only so far, or not at all.
+pub fn damaged(path: &Path, why: &str) {
+    log::warn!("cannot read all of {}, the rest of it is lost: {why}", path.display());
+}
+
 /// Nobody is on the allow list.
 pub fn nobody_allowed() {
     log::warn!("cannot answer anybody: the configuration has no allow");

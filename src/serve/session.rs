@@ -12,7 +12,8 @@
 //!    +-- too slow, hung up ----> (closed) <--- hung up, did not read, fault
 //! ```
 //!
-//! Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
+//! Who asks for a list goes to Listing and stays there.
+//! A compressed generation is not followed but sent, in Replaying. Who asks for a digest goes from Finding to Proving, where it hears that the range is being read, and
 //! from there to Parting.
 //!
 //! Only a fetcher of protocol 2 is parted from: it is told why, and has a while to read it, since to
@@ -32,29 +33,35 @@
 //! speaks of the generation's bytes by their offset only, so its owner may copy, mask or splice
 //! them.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::tail::{Decision, End, Tail, View};
-use crate::pos::{Offset, Token};
+use crate::config::PathGlob;
+use crate::pos::Offset;
 use crate::proto::WireFault;
-use crate::proto::answer::Answer;
-use crate::proto::ask::{Ask, Extent};
-use crate::proto::digest::Whole;
+use crate::proto::ask::Ask;
 use crate::proto::frame::{Reason, emit_close};
 use crate::proto::refusal::{Code, Refusal, emit_refusal};
-use crate::proto::request::Request;
 use crate::proto::serve::Ear;
-use crate::proto::status::Status;
+
+pub use replaying::Piece;
+pub use terms::{Answered, CloseReason, Input, Opening, Output};
 
 use finding::Finding;
+use listing::Listing;
 use mouth::BLOCKED_MAX;
+use parting::Parting;
 use proving::Proving;
+use replaying::Replaying;
 use wording::Wording;
 
 mod finding;
+mod listing;
 mod mouth;
+mod parting;
 mod proving;
+mod replaying;
+mod terms;
 mod wording;
 
 /// How long things may take.
@@ -80,7 +87,9 @@ enum State {
     Asking { ear: Ear, deadline: Instant },
     Finding(Finding),
     Following(Following),
+    Replaying(Replaying),
     Proving(Proving),
+    Listing(Listing),
     Parting(Parting),
 }
 
@@ -102,131 +111,6 @@ struct Following {
     blocked_since: Option<Instant>,
 }
 
-/// The last words.
-#[derive(Debug)]
-struct Parting {
-    words: Vec<u8>,
-    reason: CloseReason,
-    sent: Option<Offset>,
-    /// All is said, and the fetcher was told that.
-    shut: bool,
-    deadline: Instant,
-}
-
-/// What has happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// There may be something to do: a file changed, or the deadline has come.
-    Woken,
-    /// The socket takes bytes again.
-    Writable,
-    /// The fetcher sent bytes.
-    Heard(&'a [u8]),
-    /// The fetcher closed its side, or the connection broke.
-    HungUp,
-    /// Nothing is served for the request; what a fetcher of protocol 2 is told.
-    Refused(Refusal),
-    /// The generation was opened.
-    Opened(Opening),
-    /// The generation was looked for of which the digest was asked for up to that offset.
-    Located(Box<Answer>, Offset),
-    /// The digest of the range.
-    Hashed(Whole),
-    /// How the file looks.
-    Seen(View),
-    /// The file has no more the bytes that were sent last.
-    Emptied,
-    /// The file cannot be looked at or read.
-    Unreadable,
-    /// Whether a later generation exists.
-    Successor(bool),
-    /// So many of the words were written.
-    Said(usize),
-    /// So many bytes of the file were written; 0 if it had none.
-    Sent(usize),
-    /// The socket takes nothing now.
-    Blocked,
-}
-
-/// A generation found and opened.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Opening {
-    /// The answer.
-    pub answer: Answered,
-    /// The first byte to be sent.
-    pub from: Offset,
-    /// The file's length.
-    pub size: Offset,
-    /// How long it has been without its name and nothing was written to it.
-    pub quiet: Duration,
-}
-
-/// The answer to a request, in the protocol that all that follows is said in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answered {
-    /// In protocol 1.
-    One(Status),
-    /// In protocol 2.
-    Two(Box<Answer>),
-}
-
-/// What to do next.
-#[derive(PartialEq, Eq, Debug)]
-pub enum Output {
-    /// Wait for something to happen.
-    Rest,
-    /// Find and open what is asked for.
-    Find(Request),
-    /// Find and open the generation of which a range is to be proved.
-    Locate(Box<Extent>),
-    /// Read the range and hash it.
-    Hash(Range<Offset>),
-    /// Write [`Session::words`], all in one call.
-    Say,
-    /// Look at the file.
-    Look,
-    /// Ask who has the file open for writing, and *after that* look at it.
-    AskWriters,
-    /// Look whether a later generation exists.
-    SeekSuccessor,
-    /// Write [`Session::words`], if there are any, and behind them bytes of the file.
-    Send {
-        /// The first of them.
-        from: Offset,
-        /// How many at most.
-        most: u64,
-        /// The byte that means "alive" is to be masked.
-        masked: bool,
-    },
-    /// Say to the peer that nothing more comes, and listen.
-    Shut,
-    /// Close the connection.
-    Close(CloseReason),
-}
-
-/// Why a connection is closed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CloseReason {
-    /// The generation ended.
-    Ended(End),
-    /// Nothing is served for the request.
-    Refused,
-    /// The digest was told.
-    Proved,
-    /// What came was not the protocol.
-    Fault(WireFault),
-    /// No request in time.
-    RequestTimeout,
-    /// The fetcher closed its side, or the connection broke.
-    HungUp,
-    /// The fetcher took nothing for too long.
-    Blocked,
-    /// The file cannot be read any more.
-    Unreadable,
-    /// The configuration was read again and this is no longer served, or not to this peer.
-    Withdrawn,
-}
-
 impl Session {
     /// A connection that was just accepted.
     pub fn new(now: Instant, times: Times) -> Session {
@@ -244,7 +128,9 @@ impl Session {
             State::Asking { .. } => &[],
             State::Finding(finding) => finding.mouth.words(),
             State::Following(following) => &following.words,
+            State::Replaying(replaying) => replaying.mouth.words(),
             State::Proving(proving) => proving.mouth.words(),
+            State::Listing(listing) => listing.mouth.words(),
             State::Parting(parting) => &parting.words,
         }
     }
@@ -252,15 +138,22 @@ impl Session {
     /// Bytes of the generation the fetcher has or was sent.
     pub fn sent(&self) -> Option<Offset> {
         match &self.state {
-            State::Asking { .. } | State::Finding(_) | State::Proving(_) => None,
+            State::Asking { .. } | State::Finding(_) | State::Proving(_) | State::Listing(_) => {
+                None
+            }
             State::Following(following) => Some(following.tail.sent()),
+            State::Replaying(replaying) => Some(replaying.sent()),
             State::Parting(parting) => parting.sent,
         }
     }
 
     /// What to say to the fetcher if the program ends now.
     pub fn farewell(&self) -> Option<Vec<u8>> {
-        let State::Following(one) = &self.state else { return None };
+        let one = match &self.state {
+            State::Following(one) => one,
+            State::Replaying(replaying) => return replaying.farewell(),
+            _ => return None,
+        };
         let may = one.wording.is_two() && one.wording.may_close() && one.words.is_empty();
         may.then(|| emit_close(Reason::Shutdown, one.tail.sent()))
     }
@@ -271,7 +164,9 @@ impl Session {
             State::Asking { deadline, .. } => *deadline,
             State::Finding(finding) => finding.deadline(),
             State::Following(following) => following.deadline(self.times),
+            State::Replaying(replaying) => replaying.deadline(),
             State::Proving(proving) => proving.deadline(self.times),
+            State::Listing(listing) => listing.deadline(),
             State::Parting(parting) => parting.deadline,
         }
     }
@@ -293,6 +188,13 @@ impl Session {
                     self.state = State::Following(following);
                     Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
                 }
+                Input::Packed(answer) => {
+                    let (ear, said) = finding.take();
+                    let replaying = Replaying::new(now, ear, &said, &answer);
+                    let lied = replaying.check_durable().err();
+                    self.state = State::Replaying(replaying);
+                    Next::Do(lied.map_or(Output::Say, |fault| close(CloseReason::Fault(fault))))
+                }
                 Input::Located(answer, to) => {
                     let (ear, said) = finding.take();
                     match Proving::begin(now, ear, said, &answer, to) {
@@ -306,18 +208,24 @@ impl Session {
                 input => finding.handle(now, input),
             },
             State::Following(following) => following.handle(now, input, self.times),
+            State::Replaying(replaying) => replaying.handle(now, input),
             State::Proving(proving) => proving.handle(now, input, self.times),
+            State::Listing(listing) => Next::Do(listing.handle(now, input)),
             State::Parting(parting) => Next::Do(parting.handle(now, input, self.times)),
         };
         match next {
             Next::Do(output) => output,
+            Next::List(ear, glob) => {
+                self.state = State::Listing(Listing::new(now, ear));
+                Output::Enlist(glob)
+            }
             Next::Find(ear, output) => {
                 self.state = State::Finding(Finding::new(now, ear));
                 output
             }
             Next::Part(words, reason) => {
-                let (sent, deadline) = (self.sent(), now + BLOCKED_MAX);
-                self.state = State::Parting(Parting { words, reason, sent, shut: false, deadline });
+                let parting = Parting::new(now, words, reason, self.sent());
+                self.state = State::Parting(parting);
                 Output::Say
             }
         }
@@ -329,6 +237,8 @@ enum Next {
     Do(Output),
     /// With a search.
     Find(Ear, Output),
+    /// With a list.
+    List(Ear, PathGlob),
     /// With last words.
     Part(Vec<u8>, CloseReason),
 }
@@ -340,11 +250,13 @@ fn close(reason: CloseReason) -> Output {
 fn hear_request(ear: &mut Ear, bytes: &[u8]) -> Next {
     match ear.handle_bytes(bytes) {
         Ok(Some(Ask::Follow(request))) => Next::Find(std::mem::take(ear), Output::Find(request)),
-        Ok(Some(Ask::List { .. })) => {
-            let code = Token::parse(b"not-yet").map_or(Code::Busy, Code::Other);
-            let refusal = Refusal::new(code, "LIST is not answered yet");
-            refuse(ear, Vec::new(), &refusal, CloseReason::Refused)
-        }
+        Ok(Some(Ask::List { pattern })) => match PathGlob::parse(&pattern) {
+            Ok(glob) => Next::List(std::mem::take(ear), glob),
+            Err(why) => {
+                let refusal = Refusal::new(Code::BadRequest, &format!("pattern: {why}"));
+                refuse(ear, Vec::new(), &refusal, CloseReason::Refused)
+            }
+        },
         Ok(Some(Ask::Digest(extent))) => Next::Find(std::mem::take(ear), Output::Locate(extent)),
         Ok(None) => Next::Do(Output::Rest),
         Err(fault) => bad_request(ear, Vec::new(), fault),
@@ -364,6 +276,16 @@ fn refuse(ear: &Ear, mut said: Vec<u8>, refusal: &Refusal, reason: CloseReason) 
         Next::Part(said, reason)
     } else {
         Next::Do(close(reason))
+    }
+}
+
+/// What was never sent is not durable.
+fn durable_beyond(ear: &Ear, sent: Offset) -> Result<(), WireFault> {
+    match ear.durable() {
+        Some(durable) if durable > sent => {
+            Err(WireFault::Contradiction("an acknowledgement of what was not sent"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -428,9 +350,13 @@ impl Following {
             Input::Unreadable => close(CloseReason::Unreadable),
             Input::HungUp => close(CloseReason::HungUp),
             // An answer to a question that was not asked.
-            Input::Refused(_) | Input::Opened(_) | Input::Located(..) | Input::Hashed(_) => {
-                Output::Rest
-            }
+            Input::Refused(_)
+            | Input::Opened(_)
+            | Input::Packed(_)
+            | Input::Ready(_)
+            | Input::Located(..)
+            | Input::Listed { .. }
+            | Input::Hashed(_) => Output::Rest,
         };
         Next::Do(output)
     }
@@ -440,14 +366,8 @@ impl Following {
         self.check_durable()
     }
 
-    /// What was never sent is not durable.
     fn check_durable(&self) -> Result<(), WireFault> {
-        match self.ear.durable() {
-            Some(durable) if durable > self.tail.sent() => {
-                Err(WireFault::Contradiction("an acknowledgement of what was not sent"))
-            }
-            _ => Ok(()),
-        }
+        durable_beyond(&self.ear, self.tail.sent())
     }
 
     fn see(&mut self, now: Instant, view: View, times: Times) -> Next {
@@ -540,29 +460,6 @@ impl Following {
                 self.tail.linger_ends(times.linger).map_or(heartbeat, |at| at.min(heartbeat))
             }
         }
-    }
-}
-
-impl Parting {
-    fn handle(&mut self, now: Instant, input: Input<'_>, times: Times) -> Output {
-        match input {
-            Input::HungUp => return close(self.reason.clone()),
-            Input::Woken if now >= self.deadline => return close(self.reason.clone()),
-            // Whatever it still says.
-            Input::Heard(_) | Input::Blocked => return Output::Rest,
-            Input::Said(count) => {
-                self.words.drain(..count.min(self.words.len()));
-            }
-            _ => {}
-        }
-        if !self.words.is_empty() {
-            return Output::Say;
-        }
-        if std::mem::replace(&mut self.shut, true) {
-            return Output::Rest;
-        }
-        self.deadline = now + times.request;
-        Output::Shut
     }
 }
 

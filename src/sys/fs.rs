@@ -86,6 +86,8 @@ pub struct Volume {
 /// The kernel's file systems.
 #[derive(Clone, Debug, Default)]
 pub struct DiskFs {
+    /// Files are opened for reading only.
+    read_only: bool,
     /// One open lock file a directory, shared by all locks in it.
     lock_files: Arc<Mutex<HashMap<PathBuf, Weak<LockFile>>>>,
     /// By device, what those directories are on.
@@ -162,6 +164,11 @@ fn options() -> OpenOptions {
 }
 
 impl DiskFs {
+    /// For somebody who only looks, and may not be allowed more.
+    pub fn for_reading() -> DiskFs {
+        DiskFs { read_only: true, ..DiskFs::default() }
+    }
+
     fn lock_file(&self, dir: &Path) -> io::Result<Arc<LockFile>> {
         let mut files = self.lock_files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock_file) = files.get(dir).and_then(Weak::upgrade) {
@@ -227,7 +234,7 @@ impl Fs for DiskFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
-        let file = options().open(path)?;
+        let file = options().write(!self.read_only).open(path)?;
         if file.metadata()?.file_type().is_file() {
             Ok(file)
         } else {

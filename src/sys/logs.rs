@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::linux::{beneath, identity, lease};
 use crate::pos::{FileFacts, Writers};
@@ -31,18 +32,70 @@ pub trait Logs {
     fn read_at(&self, file: &Self::File, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Whether somebody has the file open for writing.
     fn writers(&self, file: &Self::File) -> Writers;
+    /// The content of a file from its beginning, to be read in order by whoever unpacks it. An error
+    /// where as many are read as may be at once, or files can't be read so.
+    fn stream(&self, _file: &Self::File) -> io::Result<Stream> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// An error if nobody waits any more for what is being done.
+    fn check_wanted(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The content of a file from its beginning.
+pub type Stream = Box<dyn Read + Send>;
+
+/// Streams at once. A decoder needs up to 128 MiB, so with these and no more the memory is bounded; and
+/// those who wait ask again.
+const STREAMS_MAX: usize = 8;
+
+/// A file that is read in order. It counts as long as it lives.
+#[derive(Debug)]
+struct Reading {
+    file: File,
+    at: u64,
+    streams: Arc<AtomicUsize>,
+}
+
+impl Reading {
+    fn new(file: &File, streams: &Arc<AtomicUsize>) -> io::Result<Reading> {
+        let file = file.try_clone()?;
+        let reading = Reading { file, at: 0, streams: Arc::clone(streams) };
+        if streams.fetch_add(1, Ordering::Relaxed) < STREAMS_MAX {
+            Ok(reading)
+        } else {
+            let message = format!("{STREAMS_MAX} compressed files are being read");
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Read for Reading {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buf, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 /// The kernel's files, opened from the root directory without following links.
 #[derive(Debug)]
 pub struct DiskLogs {
     root: OwnedFd,
+    streams: Arc<AtomicUsize>,
 }
 
 impl DiskLogs {
     /// Holds the root directory open.
     pub fn new() -> io::Result<DiskLogs> {
-        Ok(DiskLogs { root: beneath::open_root()? })
+        Ok(DiskLogs { root: beneath::open_root()?, streams: Arc::default() })
     }
 
     /// `path` with the links in its directory followed, as they are now. A directory that does not
@@ -104,6 +157,10 @@ impl Logs for DiskLogs {
     fn writers(&self, file: &File) -> Writers {
         lease::writers(file)
     }
+
+    fn stream(&self, file: &File) -> io::Result<Stream> {
+        Ok(Box::new(Reading::new(file, &self.streams)?))
+    }
 }
 
 /// The same files for work that may be called off: once `stop` is set no file is opened or read.
@@ -115,25 +172,16 @@ pub struct Stoppable<'a, L> {
     pub stop: &'a AtomicBool,
 }
 
-impl<L> Stoppable<'_, L> {
-    fn check(&self) -> io::Result<()> {
-        match self.stop.load(Ordering::Relaxed) {
-            true => Err(io::Error::other("nobody waits for it any more")),
-            false => Ok(()),
-        }
-    }
-}
-
 impl<L: Logs> Logs for Stoppable<'_, L> {
     type File = L::File;
 
     fn open(&self, path: &Path) -> io::Result<L::File> {
-        self.check()?;
+        self.check_wanted()?;
         self.logs.open(path)
     }
 
     fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>> {
-        self.check()?;
+        self.check_wanted()?;
         self.logs.names(dir, names_max)
     }
 
@@ -150,12 +198,25 @@ impl<L: Logs> Logs for Stoppable<'_, L> {
     }
 
     fn read_at(&self, file: &L::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.check()?;
+        self.check_wanted()?;
         self.logs.read_at(file, buf, offset)
     }
 
     fn writers(&self, file: &L::File) -> Writers {
         self.logs.writers(file)
+    }
+
+    /// What is read of it later is not called off by this.
+    fn stream(&self, file: &L::File) -> io::Result<Stream> {
+        self.check_wanted()?;
+        self.logs.stream(file)
+    }
+
+    fn check_wanted(&self) -> io::Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("nobody waits for it any more")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -186,6 +247,24 @@ mod tests {
         stop.store(true, Ordering::Relaxed);
         assert!(stoppable.read_at(&file, &mut [0; 2], 0).is_err());
         assert!(stoppable.open(&path).is_err() && stoppable.names(dir.path(), 9).is_err());
+    }
+
+    #[test]
+    fn only_so_many_streams_are_read_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("a");
+        std::fs::write(&path, "abc").unwrap();
+        let logs = DiskLogs::new().unwrap();
+        let file = logs.open(&path).unwrap();
+        for _ in 0..3 {
+            let mut streams: Vec<Stream> =
+                (0..STREAMS_MAX).map(|_| logs.stream(&file).unwrap()).collect();
+            let busy = logs.stream(&file).err().unwrap();
+            assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+            for stream in &mut streams {
+                assert_eq!(io::read_to_string(stream).unwrap(), "abc");
+            }
+        }
     }
 
     #[test]

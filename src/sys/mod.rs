@@ -14,4 +14,5 @@ pub mod net;
 pub mod service;
 pub mod signal;
 pub mod text;
+pub mod unpack;
 pub mod workers;

@@ -1,7 +1,7 @@
 //! TCP sockets, set up so that a dead peer is found out.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
@@ -50,6 +50,13 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// `take_error` tells which.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
+    notice_dead_peers(&SockRef::from(&stream))?;
+    Ok(stream)
+}
+
+/// Connects to `address` and waits for that, at most `patience`. The stream blocks.
+pub fn connect_within(address: SocketAddr, patience: Duration) -> io::Result<StdStream> {
+    let stream = StdStream::connect_timeout(&address, patience)?;
     notice_dead_peers(&SockRef::from(&stream))?;
     Ok(stream)
 }

@@ -21,6 +21,15 @@ pub fn raise_flag(flag: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets SIGTERM and SIGINT end the process at once again, after a loop that was told of them is gone.
+pub fn obey_by_default() -> io::Result<()> {
+    for signal in [SIGTERM, SIGINT] {
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_default(signal, always)?;
+    }
+    Ok(())
+}
+
 /// Makes SIGIO harmless. The kernel sends it to the holder of a file lease when somebody opens the
 /// file for writing (fcntl(2), "Leases"), and its default action is to end the process.
 pub fn ignore_sigio() -> io::Result<()> {

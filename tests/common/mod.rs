@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -70,6 +71,7 @@ pub struct Program {
     child: Child,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Program {
@@ -82,9 +84,9 @@ impl Program {
     pub fn spawn(command: &mut Command) -> Program {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program can be started");
-        let stdout = collect(child.stdout.take().expect("a pipe"));
-        let stderr = collect(child.stderr.take().expect("a pipe"));
-        Program { child, stdout, stderr }
+        let (stdout, reader) = collect(child.stdout.take().expect("a pipe"));
+        let (stderr, other) = collect(child.stderr.take().expect("a pipe"));
+        Program { child, stdout, stderr, readers: vec![reader, other] }
     }
 
     /// Its process.
@@ -156,9 +158,11 @@ impl Program {
         assert!(self.ended().success(), "{}{}", self.stdout(), self.stderr());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until all that it wrote was read.
     pub fn ended(&mut self) -> ExitStatus {
-        wait_for("the program has ended", || self.child.try_wait().unwrap())
+        let status = wait_for("the program has ended", || self.child.try_wait().unwrap());
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        status
     }
 }
 
@@ -173,10 +177,10 @@ impl Drop for Program {
 }
 
 /// Gathers what comes out of a pipe, line by line, so that it never fills up.
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+fn collect(pipe: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let text = Arc::new(Mutex::new(String::new()));
     let gathered = Arc::clone(&text);
-    std::thread::spawn(move || {
+    let reading = std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
         while matches!(reader.read_until(b'\n', &mut line), Ok(count) if count > 0) {
@@ -184,7 +188,7 @@ fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
             line.clear();
         }
     });
-    text
+    (text, reading)
 }
 
 /// A directory of its own for a test, by its real name; removed at the end.

@@ -63,6 +63,15 @@ fn every_fault_of_a_configuration_or_command_line_is_exit_2_with_nothing_made() 
         &["--connect-timeout", "0s", snmp, conf],
         &["--reply-timeout", "0ms", snmp, conf],
         &["--idle-timeout", "0h", snmp, conf],
+        &["--once", "--demo", snmp, conf],
+        &["--verify"],
+        &["--verify", "--check", snmp, conf],
+        &["--list"],
+        &["--list", "nohost"],
+        &["--list", "127.0.0.1:0"],
+        &["--list", "127.0.0.1:19", ""],
+        &["--list", "127.0.0.1:19", "/*", "third"],
+        &["--list", "127.0.0.1:19", "--once"],
     ] {
         let mut running = Program::spawn(site.command(FETCH_LOGS).args(wrong));
         assert_eq!(running.ended().code(), Some(2), "{wrong:?}");

@@ -54,6 +54,21 @@ fn every_byte_value_is_kept_as_it_is_however_the_frames_are_split() {
 }
 
 #[test]
+fn a_responder_that_says_that_it_works_is_heard_to_the_end_however_that_is_split() {
+    let working = fetchlogs::proto::status::WORKING.repeat(3);
+    let stream = [working, answer(File::First, 1001, 0), data(b"content")].concat();
+    for step in [1, 2, 3, stream.len()] {
+        let responder = Scripted::new();
+        let site = Site::of(responder.port());
+        let _running = site.start();
+        let cuts: Vec<usize> = (step..stream.len()).step_by(step).collect();
+        let mut asked = responder.asked();
+        asked.send_split(&stream, &cuts);
+        site.wait_copy(b"content");
+    }
+}
+
+#[test]
 fn a_request_proves_what_the_copy_has() {
     let responder = Scripted::new();
     let site = Site::of(responder.port());
@@ -104,7 +119,8 @@ fn an_end_that_is_told_is_followed_by_the_next_generation_at_once() {
     asked.send([answer(File::Next, 1002, 0), data(b"two")].concat());
     site.wait_copy(b"two");
     assert_eq!(site.archives(), [b"one"]);
-    assert_eq!((running.said("rotated to 1002"), running.said("ERR")), (1, 0));
+    running.wait_said("rotated to 1002");
+    assert_eq!((running.said("rotated to"), running.said("ERR")), (1, 0));
 }
 
 #[test]

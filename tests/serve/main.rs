@@ -5,6 +5,8 @@ mod common;
 mod ending;
 mod finding;
 mod limits;
+mod listing;
+mod packed;
 mod peers;
 mod program;
 mod proving;

@@ -117,3 +117,20 @@ fn a_long_range_is_proved_piece_by_piece_and_holds_up_nobody() {
         assert_eq!(told.sum, Some(digester.whole()));
     });
 }
+
+#[test]
+fn a_range_of_a_compressed_generation_is_proved_of_what_it_held() {
+    let old: Vec<u8> = (0..20_000_000u32).map(|n| (n / 7 % 251) as u8).collect();
+    let packed = zstd::stream::encode_all(std::io::Cursor::new(&old), 1).unwrap();
+    let bed = Bed::with(HINTS_ONLY, &[("log.1.zst", &packed), ("log", b"new\n")]);
+    let inode = bed.dir.inode("log.1.zst");
+    let end = old.len() as u64;
+    for (from, to) in [(0, end), (end - 1, end), (17_000_000, 18_000_000), (5, 5)] {
+        let told = bed.prove(inode, from, to, Asked::default());
+        assert_eq!(told.answer.file, How::Same);
+        let range = &old[from as usize..to as usize];
+        assert_eq!(told.sum, Some(Whole::of(range)), "{from} to {to}");
+    }
+    let told = bed.prove(inode, 0, end + 1, Asked::default());
+    assert_eq!((told.answer.file, told.sum), (How::Lost(Why::Short), None));
+}

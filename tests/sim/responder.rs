@@ -133,7 +133,8 @@ fn carry_out(
                 0 => Input::Blocked,
                 count => Input::Said(count),
             },
-            (Output::Locate(_) | Output::Hash(_), _) => return false,
+            (Output::Locate(_) | Output::Hash(_) | Output::Unpack, _)
+            | (Output::Enlist(_) | Output::List, _) => return false,
             (_, None) => Input::Unreadable,
             (Output::Look, Some(file)) => Input::Seen(view(world, file)),
             (Output::AskWriters, Some(file)) => {

@@ -10,7 +10,7 @@ use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File, Why};
 use crate::proto::asked::Asked;
-use crate::proto::refusal::Refusal;
+use crate::proto::refusal::{Code, Refusal};
 use crate::proto::request::{Request, is_plain};
 use crate::proto::status::{Status, Verdict};
 use crate::status::event::Fault;
@@ -159,6 +159,9 @@ impl Source {
     /// The responder said in words why it will not serve us.
     pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
         let why = format!("refused: {} {}", refusal.code, refusal.text());
+        if refusal.code == Code::Busy {
+            self.note_busy();
+        }
         self.give_up(now, Fault::InitRead(why));
     }
 }

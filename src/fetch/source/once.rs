@@ -5,7 +5,9 @@
 //! another path: then it is a rotated file that is followed, and another one comes after it. Protocol 1
 //! does not tell which file it is.
 //!
-//! It is given up after [`FAILURES_MAX`] failures in a row between which nothing moved on.
+//! It is given up after [`FAILURES_MAX`] failures in a row between which nothing moved on. A responder that
+//! says that it is busy is asked more often: it may be waiting for a file that is being compressed, or be
+//! unpacking as many as it can.
 
 use std::time::Instant;
 
@@ -17,6 +19,9 @@ use crate::status::event::Fault;
 /// Failures in a row, without a byte or a generation between them, after which a source is given up.
 const FAILURES_MAX: u32 = 3;
 
+/// The same if the responder said each time that it is busy: a quarter of an hour with the usual waits.
+const BUSY_MAX: u32 = 20;
+
 /// What a source is fetched for, and how far that is.
 #[derive(Debug, Default)]
 pub(super) struct Aim {
@@ -25,6 +30,10 @@ pub(super) struct Aim {
     pub(super) current: bool,
     /// Failures since something moved on.
     failures: u32,
+    /// How often the responder was busy since then.
+    busy: u32,
+    /// The next failure is that.
+    is_busy: bool,
     /// The furthest byte of this generation that ever came.
     reached: Offset,
 }
@@ -37,8 +46,17 @@ impl Source {
 
     /// The next generation has begun.
     pub(super) fn note_generation(&mut self) {
-        self.aim.failures = 0;
         self.aim.reached = 0;
+        self.note_progress();
+    }
+
+    fn note_progress(&mut self) {
+        (self.aim.failures, self.aim.busy) = (0, 0);
+    }
+
+    /// The failure that comes next is that the responder is busy.
+    pub(super) fn note_busy(&mut self) {
+        self.aim.is_busy = true;
     }
 
     /// Data has come. What only repeats what came before a failure is no progress.
@@ -46,7 +64,7 @@ impl Source {
         let reached = self.place.base + self.place.at;
         if reached > self.aim.reached {
             self.aim.reached = reached;
-            self.aim.failures = 0;
+            self.note_progress();
         }
     }
 
@@ -78,6 +96,10 @@ impl Source {
 
     /// A connection or a job failed. Says whether that was the last try.
     pub(super) fn ends_after_failure(&mut self) -> bool {
+        if std::mem::take(&mut self.aim.is_busy) && self.aim.busy < BUSY_MAX {
+            self.aim.busy += 1;
+            return false;
+        }
         self.aim.failures = self.aim.failures.saturating_add(1);
         self.aim.goal == Goal::Once && self.aim.failures >= FAILURES_MAX && !self.asks_anew_next()
     }

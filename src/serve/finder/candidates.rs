@@ -10,6 +10,7 @@ use crate::pos::FileFacts;
 use crate::serve::files::Served;
 use crate::serve::order::{Age, Rank, plain_name, sort_oldest_first};
 use crate::sys::logs::Logs;
+use crate::sys::unpack::Format;
 
 /// Names looked at in one directory of rotated files: a directory with more is not one that a
 /// rotation made. Then nothing is served that needs the list: with a part of it a generation would be
@@ -26,10 +27,19 @@ pub(super) struct Candidate {
     pub(super) path: PathBuf,
     pub(super) facts: FileFacts,
     rank: Rank,
-    /// Keeps its place, but can't be served.
+    /// Keeps its place, but its bytes are not those of the generation.
     pub(super) compressed: bool,
+    /// How to get at these.
+    pub(super) packed: Option<Format>,
     /// At the served path; the last of all, if there is one.
     pub(super) current: bool,
+}
+
+impl Candidate {
+    /// Whether the bytes of its generation can be had in protocol 2.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.compressed || self.packed.is_some()
+    }
 }
 
 impl<L: Logs> Finder<'_, L> {
@@ -117,6 +127,7 @@ fn candidate(served: &Served, path: &Path, facts: FileFacts) -> Option<Candidate
         facts,
         rank: Rank::of(served.path.file_name().unwrap_or_default().as_bytes(), name),
         compressed: !current && plain_name(name).is_some(),
+        packed: Format::of_name(name).filter(|_| !current),
         current,
         path: path.to_path_buf(),
     })

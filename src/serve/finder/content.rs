@@ -20,32 +20,40 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fits::Fit;
+
 use super::candidates::Candidate;
+use super::packed::{Body, Reached};
 use super::{Finder, Nothing, Unserved, cannot};
 use crate::pos::{FileFacts, Inode, Offset, PATH_BYTES_MAX, Position, Start, Token};
-use crate::proto::ALIVE;
 use crate::proto::answer::{Answer, File, Why};
 use crate::proto::ask::Extent;
 use crate::proto::asked::{Asked, Sample};
-use crate::proto::digest::{Digest, Digester};
-use crate::proto::serve::mask;
 use crate::serve::files::Served;
+use crate::serve::unpacking::Ending;
 use crate::sys::logs::Logs;
+
+mod fits;
 
 /// Bytes read at once to be compared.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// The longest samples that are compared at once. Those of our fetcher have 68 KiB mostly.
+const AT_ONCE_BYTES: Offset = 1 << 20;
+
 /// A generation found for a protocol 2 request, and opened.
 #[derive(Debug)]
 pub struct Match<F> {
-    /// Its file.
-    pub file: F,
+    /// Its bytes.
+    pub body: Body<F>,
     /// What was seen of the open file, the inode's generation included.
     pub facts: FileFacts,
     /// How it relates to what the fetcher has.
     pub how: File,
     /// Where to begin.
     pub from: Offset,
+    /// Bytes of the generation as far as they are known.
+    pub size: Offset,
     /// How long it has been without its name and nothing was written to it; nothing for the current
     /// file.
     pub quiet: Duration,
@@ -62,7 +70,7 @@ impl<F> Match<F> {
             id: Token::of_file(&self.facts.id),
             boot,
             from: self.from,
-            size: self.facts.size,
+            size: self.size,
             mtime_ns: self.facts.modified_ns,
             name: self.rotated.as_deref().map(told_as),
         }
@@ -79,7 +87,7 @@ fn told_as(path: &Path) -> Vec<u8> {
 }
 
 /// An open file, and what was seen of it.
-type Opened<F> = (F, FileFacts);
+type Opened<F> = (Body<F>, FileFacts);
 
 /// Where the generation asked for is.
 enum Located<F> {
@@ -89,27 +97,33 @@ enum Located<F> {
     Nowhere(Why),
 }
 
-/// What a file turned out to be.
-enum Fit {
-    /// The one asked for.
-    Same,
-    /// Another one, though nothing in it says so.
-    Other,
-    /// It has other bytes before the offset.
-    Differs,
-    /// It has fewer bytes than the offset.
-    Short,
+/// What a candidate turned out to be.
+enum Tried<F> {
+    /// The one asked for; a compressed one stands at the offset.
+    Same(Opened<F>),
+    /// Another one, and why if that can be told.
+    Other(Option<Why>),
 }
 
 /// What is looked for.
-struct Wanted<'a> {
-    have: Position,
+pub(super) struct Wanted<'a> {
+    pub(super) have: Position,
     asked: &'a Asked,
 }
 
 impl Wanted<'_> {
     fn has_number(&self, facts: &FileFacts) -> bool {
         facts.id.inode == self.have.inode.number()
+    }
+
+    /// Where each sample begins, the shorter one first.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (Offset, Sample)> {
+        let tail = self.asked.tail;
+        let tail = tail.map(|sample| (self.have.offset.saturating_sub(sample.len), sample));
+        let head = self.asked.head.map(|sample| (0, sample));
+        let mut samples = [tail, head];
+        samples.sort_by_key(|sample| sample.map(|(_, sample)| sample.len));
+        samples.into_iter().flatten()
     }
 
     fn has_samples(&self) -> bool {
@@ -128,8 +142,8 @@ impl<L: Logs> Finder<'_, L> {
         let Some(have) = have else { return self.begin(served, asked.start) };
         let wanted = Wanted { have, asked };
         let mut buffer = vec![0; PIECE_BYTES];
-        if let Some((file, facts)) = self.current(served, &wanted, &mut buffer) {
-            return Ok(self.found(None, (file, facts), File::Same, have.offset, Duration::ZERO));
+        if let Some(opened) = self.current(served, &wanted, &mut buffer) {
+            return Ok(self.found(None, opened, File::Same, have.offset, Duration::ZERO));
         }
         self.look_again(|| {
             let candidates = self.candidates(served)?;
@@ -140,23 +154,53 @@ impl<L: Logs> Finder<'_, L> {
         })
     }
 
+    /// The same where the current file is enough for it and little has to be read; `None`: it has to be
+    /// looked for.
+    pub fn compare_at_once(
+        &self,
+        served: &Served,
+        have: Option<Position>,
+        asked: &Asked,
+    ) -> Option<Result<Match<L::File>, Unserved>> {
+        let Some(have) = have else {
+            return (asked.start != Start::History).then(|| self.begin(served, asked.start));
+        };
+        let wanted = Wanted { have, asked };
+        let len: Offset = wanted.samples().map(|(_, sample)| sample.len).sum();
+        if len > AT_ONCE_BYTES {
+            return None;
+        }
+        let opened = self.current(served, &wanted, &mut vec![0; PIECE_BYTES])?;
+        Some(Ok(self.found(None, opened, File::Same, have.offset, Duration::ZERO)))
+    }
+
     /// The generation of which a range is to be proved, and never another: what would follow it is named
-    /// only where it cannot be had.
+    /// only where it cannot be had. A compressed one is at its beginning.
     pub fn prove(&self, served: &Served, extent: &Extent) -> Result<Match<L::File>, Unserved> {
         let wanted = Wanted { have: extent.to, asked: &extent.asked };
         let mut buffer = vec![0; PIECE_BYTES];
-        let same = |one: Option<&Candidate>, opened| {
-            self.found(one, opened, File::Same, extent.from, Duration::ZERO)
-        };
         if let Some(opened) = self.current(served, &wanted, &mut buffer) {
-            return Ok(same(None, opened));
+            return Ok(self.found(None, opened, File::Same, extent.from, Duration::ZERO));
         }
         self.look_again(|| {
             let candidates = self.candidates(served)?;
-            match self.locate(&candidates, &wanted, &mut buffer)? {
-                Located::Here(at, opened) => Ok(same(Some(&candidates[at]), opened)),
-                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
-            }
+            let (at, (body, facts)) = match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => (at, opened),
+                Located::Nowhere(why) => return self.after_lost(&candidates, &wanted, why),
+            };
+            let one = &candidates[at];
+            let body = match (one.packed, body) {
+                (Some(format), Body::Packed(file, read)) => {
+                    // The first decoder is gone before there is another.
+                    drop(read);
+                    let unpacking = self.unpack(format, &file)?;
+                    Body::Packed(file, Box::new(unpacking))
+                }
+                (_, body) => body,
+            };
+            let opened = (body, facts);
+            let found = self.found(Some(one), opened, File::Same, extent.to.offset, Duration::ZERO);
+            Ok(Match { from: extent.from, ..found })
         })
     }
 
@@ -171,7 +215,7 @@ impl<L: Logs> Finder<'_, L> {
         let same = wanted.has_number(&facts)
             && wanted.asked.seen_ns.is_none_or(|seen| facts.modified_ns <= seen)
             && matches!(self.fit(wanted, buffer, &file, &facts), Ok(Fit::Same));
-        same.then_some((file, facts))
+        same.then_some((Body::Plain(file), facts))
     }
 
     /// What begins where nothing was fetched yet.
@@ -182,8 +226,9 @@ impl<L: Logs> Finder<'_, L> {
                 self.oldest(&candidates, File::First, |_| true)
             });
         }
-        let opened = self.open(&served.path).map_err(Nothing::of_current)?;
-        let from = if start == Start::End { opened.1.size } else { 0 };
+        let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
+        let from = if start == Start::End { facts.size } else { 0 };
+        let opened = (Body::Plain(file), facts);
         Ok(self.found(None, opened, File::First, from, Duration::ZERO))
     }
 
@@ -195,43 +240,80 @@ impl<L: Logs> Finder<'_, L> {
         buffer: &mut [u8],
     ) -> Result<Located<L::File>, Nothing> {
         let mut why = Why::Gone;
-        let plain = || candidates.iter().enumerate().filter(|(_, one)| !one.compressed);
-        for (at, one) in plain().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
-            let (file, facts) = match self.open_listed(one) {
-                Err(Nothing::Closed(_)) => continue,
-                opened => opened?,
-            };
-            match self.fit(wanted, buffer, &file, &facts).map_err(|error| {
-                Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
-            })? {
-                Fit::Same => {
-                    let copy = self.copied_before(candidates, at, (&file, &facts), wanted, buffer);
-                    let (at, opened) = copy.unwrap_or((at, (file, facts)));
+        // One that could not be looked into now may be the one, if no other is.
+        let mut unclear = None;
+        let all = || candidates.iter().enumerate().filter(|(_, one)| one.is_readable());
+        for (at, one) in all().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
+            match self.try_one(one, wanted, buffer) {
+                Ok(Tried::Same(opened)) => {
+                    let copy = self.copied_before(candidates, at, &opened, wanted, buffer);
+                    let (at, opened) = copy.unwrap_or((at, opened));
                     return Ok(Located::Here(at, opened));
                 }
-                Fit::Other => {}
-                Fit::Differs => why = Why::Digest,
-                Fit::Short => why = Why::Short,
+                Ok(Tried::Other(told)) => why = told.unwrap_or(why),
+                Err(Nothing::Closed(_)) => {}
+                Err(Nothing::Refused(unserved)) if one.compressed => unclear = Some(unserved),
+                Err(nothing) => return Err(nothing),
             }
         }
-        if !wanted.has_samples() {
-            return Ok(Located::Nowhere(why));
-        }
-        let seen = wanted.asked.seen_ns.unwrap_or(0);
-        let newer = |one: &Candidate| one.facts.modified_ns >= seen;
-        let others = || plain().filter(|(_, one)| !wanted.has_number(&one.facts));
-        let since = others().filter(|(_, one)| newer(one));
-        let before = others().rev().filter(|(_, one)| !newer(one));
-        for (at, one) in since.chain(before) {
-            // A file that cannot be read can't be told to be the one; the others may be.
-            if one.facts.size >= wanted.have.offset
-                && let Ok((file, facts)) = self.open_listed(one)
-                && let Ok(Fit::Same) = self.fit(wanted, buffer, &file, &facts)
-            {
-                return Ok(Located::Here(at, (file, facts)));
+        if wanted.has_samples() {
+            let seen = wanted.asked.seen_ns.unwrap_or(0);
+            let newer = |one: &Candidate| one.facts.modified_ns >= seen;
+            let others = || all().filter(|(_, one)| !wanted.has_number(&one.facts));
+            let since = others().filter(|(_, one)| newer(one));
+            let before = others().rev().filter(|(_, one)| !newer(one));
+            for (at, one) in since.chain(before) {
+                if !one.compressed && one.facts.size < wanted.have.offset {
+                    continue;
+                }
+                // A file that cannot be read can't be told to be the one; the others may be.
+                match self.try_one(one, wanted, buffer) {
+                    Ok(Tried::Same(opened)) => return Ok(Located::Here(at, opened)),
+                    Err(Nothing::Refused(unserved)) if one.compressed => unclear = Some(unserved),
+                    // A search may take long, and files are renamed meanwhile.
+                    Err(Nothing::Changed) => return Err(Nothing::Changed),
+                    Ok(Tried::Other(_)) | Err(_) => {}
+                }
             }
         }
-        Ok(Located::Nowhere(why))
+        match unclear {
+            Some(unserved) => Err(Nothing::Refused(unserved)),
+            None => Ok(Located::Nowhere(why)),
+        }
+    }
+
+    /// Whether a candidate is the one asked for.
+    fn try_one(
+        &self,
+        one: &Candidate,
+        wanted: &Wanted<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Tried<L::File>, Nothing> {
+        let (file, facts) = self.open_listed(one)?;
+        let Some(format) = one.packed else {
+            let fit = self.fit(wanted, buffer, &file, &facts).map_err(|error| {
+                Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
+            })?;
+            return Ok(match fit {
+                Fit::Same => Tried::Same((Body::Plain(file), facts)),
+                Fit::Other => Tried::Other(None),
+                Fit::Differs => Tried::Other(Some(Why::Digest)),
+                Fit::Short => Tried::Other(Some(Why::Short)),
+            });
+        };
+        if !wanted.has_samples() && !self.is_known(wanted, &file, &facts) {
+            return Ok(Tried::Other(None));
+        }
+        let mut unpacking = self.unpack(format, &file)?;
+        Ok(match self.reach(wanted, &mut unpacking)? {
+            Reached::Here => Tried::Same((Body::Packed(file, Box::new(unpacking)), facts)),
+            Reached::Differs => Tried::Other(Some(Why::Digest)),
+            Reached::Short => Tried::Other(Some(Why::Short)),
+            Reached::Damaged(why) => {
+                self.check_unfinished(one, &file, &facts, &why)?;
+                Tried::Other(None)
+            }
+        })
     }
 
     /// What begins where the generation asked for cannot be had. Who never heard of a time is at least
@@ -254,10 +336,11 @@ impl<L: Logs> Finder<'_, L> {
         &self,
         candidates: &[Candidate],
         at: usize,
-        (file, facts): (&L::File, &FileFacts),
+        opened: &Opened<L::File>,
         wanted: &Wanted<'_>,
         buffer: &mut [u8],
     ) -> Option<(usize, Opened<L::File>)> {
+        let (Body::Plain(file), facts) = opened else { return None };
         let (born, seen) = (facts.id.birth_ns?, wanted.asked.seen_ns?);
         let is_copy = |one: &Candidate| {
             let born_later = one.facts.id.birth_ns.is_some_and(|birth| birth > born);
@@ -273,34 +356,8 @@ impl<L: Logs> Finder<'_, L> {
             }
             let len = copy_facts.size;
             let goes_on = facts.size >= len && self.agree(&copy, file, len).ok()?;
-            (!goes_on).then_some((at, (copy, copy_facts)))
+            (!goes_on).then_some((at, (Body::Plain(copy), copy_facts)))
         })
-    }
-
-    /// Whether two files agree in the last of their first `len` bytes, and in the very first.
-    fn agree(&self, one: &L::File, other: &L::File, len: Offset) -> std::io::Result<bool> {
-        let (mut mine, mut others) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
-        let piece = len.min(PIECE_BYTES as Offset);
-        for begin in [len - piece, 0] {
-            let (mine, others) = (&mut mine[..piece as usize], &mut others[..piece as usize]);
-            if !(self.fill(one, mine, begin)? && self.fill(other, others, begin)?) || mine != others
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Fills `buf` from `begin` on; false if there are fewer bytes.
-    fn fill(&self, file: &L::File, buf: &mut [u8], begin: Offset) -> std::io::Result<bool> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match self.logs.read_at(file, &mut buf[filled..], begin + filled as Offset)? {
-                0 => return Ok(false),
-                count => filled += count,
-            }
-        }
-        Ok(true)
     }
 
     /// The candidate asked for goes on, or what follows it begins.
@@ -312,34 +369,64 @@ impl<L: Logs> Finder<'_, L> {
         have: Position,
     ) -> Result<Match<L::File>, Nothing> {
         let (one, later) = (&candidates[at], &candidates[at + 1..]);
-        let (file, facts) = &opened;
+        let (body, facts) = &opened;
         let quiet = if one.current { Duration::ZERO } else { self.quiet(facts, later) };
-        if !one.current
-            && self.is_complete(file, facts, have.offset, quiet)
-            && let Some(next) = self.next(later)?
-        {
-            return Ok(next);
+        let how = match body {
+            Body::Plain(file) => {
+                let complete = !one.current && self.is_complete(file, facts, have.offset, quiet);
+                complete.then_some(File::Next)
+            }
+            Body::Packed(file, unpacking) => match unpacking.ending() {
+                None => None,
+                Some(Ending::Whole) => Some(File::Next),
+                Some(Ending::Damaged(why)) => {
+                    self.check_unfinished(one, file, facts, why)?;
+                    Some(File::Lost(Why::Gone))
+                }
+            },
+        };
+        if let Some(how) = how {
+            if let Some(next) = self.next(later, how)? {
+                return Ok(next);
+            }
+            if one.compressed {
+                // Nobody will write to it, so it can't be followed until there is one.
+                return Err(Nothing::Refused(Unserved::missing()));
+            }
         }
         Ok(self.found(Some(one), opened, File::Same, have.offset, quiet))
     }
 
     /// The first of `later` that can be served, from its beginning.
-    fn next(&self, later: &[Candidate]) -> Result<Option<Match<L::File>>, Nothing> {
-        let mut how = File::Next;
+    fn next(&self, later: &[Candidate], how: File) -> Result<Option<Match<L::File>>, Nothing> {
+        let mut how = how;
         for (at, one) in later.iter().enumerate() {
-            if !one.compressed {
-                match self.open_listed(one) {
-                    Err(Nothing::Closed(_)) => {}
-                    opened => {
-                        let opened = opened?;
-                        let quiet = self.quiet(&opened.1, &later[at + 1..]);
-                        return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
-                    }
+            match self.open_first(one) {
+                Ok(Some(opened)) => {
+                    let quiet = self.quiet(&opened.1, &later[at + 1..]);
+                    return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
                 }
+                Ok(None) | Err(Nothing::Closed(_)) => how = File::Lost(Why::Gone),
+                Err(nothing) => return Err(nothing),
             }
-            how = File::Lost(Why::Gone);
         }
         Ok(None)
+    }
+
+    /// Opens a candidate to be served from its beginning; nothing if none of its bytes can be had.
+    fn open_first(&self, one: &Candidate) -> Result<Option<Opened<L::File>>, Nothing> {
+        if !one.is_readable() {
+            return Ok(None);
+        }
+        let (file, facts) = self.open_listed(one)?;
+        let Some(format) = one.packed else { return Ok(Some((Body::Plain(file), facts))) };
+        let mut unpacking = self.unpack(format, &file)?;
+        unpacking.refill();
+        if let Some(Ending::Damaged(why)) = unpacking.ending() {
+            self.check_unfinished(one, &file, &facts, why)?;
+            return Ok(None);
+        }
+        Ok(Some((Body::Packed(file, Box::new(unpacking)), facts)))
     }
 
     /// The oldest candidate that is `eligible` and can be served, from its beginning; else the
@@ -351,17 +438,17 @@ impl<L: Logs> Finder<'_, L> {
         eligible: impl Fn(&Candidate) -> bool,
     ) -> Result<Match<L::File>, Nothing> {
         for (at, one) in candidates.iter().enumerate() {
-            if one.compressed || !(one.current || eligible(one)) {
+            if !(one.current || eligible(one)) {
                 continue;
             }
-            match self.open_listed(one) {
-                Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
-                Err(Nothing::Closed(_)) => {}
-                opened => {
-                    let opened = opened?;
+            match self.open_first(one) {
+                Ok(Some(opened)) => {
                     let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
                     return Ok(self.found(Some(one), opened, how, 0, quiet));
                 }
+                Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
+                Ok(None) | Err(Nothing::Closed(_)) => {}
+                Err(nothing) => return Err(nothing),
             }
         }
         Err(Nothing::Refused(Unserved::missing()))
@@ -370,104 +457,19 @@ impl<L: Logs> Finder<'_, L> {
     fn found(
         &self,
         one: Option<&Candidate>,
-        (file, mut facts): Opened<L::File>,
+        (body, mut facts): Opened<L::File>,
         how: File,
         from: Offset,
         quiet: Duration,
     ) -> Match<L::File> {
-        facts.id.generation = self.logs.generation(&file);
+        facts.id.generation = self.logs.generation(body.file());
+        let size = match &body {
+            Body::Plain(_) => facts.size,
+            Body::Packed(_, unpacking) => from.saturating_add(unpacking.rest().len() as Offset),
+        };
         let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
-        Match { file, facts, how, from, quiet, rotated }
+        Match { body, facts, how, from, size, quiet, rotated }
     }
-
-    /// Whether an open file is the one asked for.
-    fn fit(
-        &self,
-        wanted: &Wanted<'_>,
-        buffer: &mut [u8],
-        file: &L::File,
-        facts: &FileFacts,
-    ) -> std::io::Result<Fit> {
-        let offset = wanted.have.offset;
-        if facts.size < offset {
-            return Ok(Fit::Short);
-        }
-        let Asked { tail, head, id, .. } = wanted.asked;
-        let tail = tail.map(|sample| (offset.saturating_sub(sample.len), sample));
-        let mut samples: Vec<(Offset, Sample)> =
-            tail.into_iter().chain(head.map(|sample| (0, sample))).collect();
-        samples.sort_by_key(|(_, sample)| sample.len);
-        for (begin, sample) in samples {
-            if !self.has(buffer, file, begin, &sample)? {
-                return Ok(Fit::Differs);
-            }
-        }
-        let known = || match id {
-            Some(id) => {
-                let mut own = facts.id;
-                own.generation = self.logs.generation(file);
-                *id == Token::of_file(&own)
-            }
-            None => true,
-        };
-        // Who tells digests is told the truth by them; the identity only says where to look first.
-        let same = wanted.has_samples() || (wanted.has_number(facts) && known());
-        Ok(if same { Fit::Same } else { Fit::Other })
-    }
-
-    /// Whether the bytes from `begin` on are those of the sample, as they are or as protocol 1 sends
-    /// them: a copy that was begun in protocol 1 has the masked ones.
-    fn has(
-        &self,
-        buffer: &mut [u8],
-        file: &L::File,
-        begin: Offset,
-        sample: &Sample,
-    ) -> std::io::Result<bool> {
-        let Some(exact) = self.digest(buffer, file, begin, sample.len, false)? else {
-            return Ok(false);
-        };
-        if exact.digest == sample.digest || !exact.masks {
-            return Ok(exact.digest == sample.digest);
-        }
-        let masked = self.digest(buffer, file, begin, sample.len, true)?;
-        Ok(masked.is_some_and(|masked| masked.digest == sample.digest))
-    }
-
-    /// The digest of `len` bytes from `begin` on; `None` if there are fewer.
-    fn digest(
-        &self,
-        buffer: &mut [u8],
-        file: &L::File,
-        begin: Offset,
-        len: Offset,
-        masked: bool,
-    ) -> std::io::Result<Option<Read>> {
-        let (mut digester, mut masks) = (Digester::new(), false);
-        let (mut at, end) = (begin, begin.saturating_add(len));
-        while at < end {
-            let room = usize::try_from(end - at).map_or(PIECE_BYTES, |room| room.min(PIECE_BYTES));
-            let count = self.logs.read_at(file, &mut buffer[..room], at)?;
-            if count == 0 {
-                return Ok(None);
-            }
-            let bytes = &mut buffer[..count];
-            masks |= memchr::memchr(ALIVE, bytes).is_some();
-            if masked {
-                mask(bytes);
-            }
-            digester.update(bytes);
-            at += count as Offset;
-        }
-        Ok(Some(Read { digest: digester.digest(), masks }))
-    }
-}
-
-/// What was read of a file.
-struct Read {
-    digest: Digest,
-    /// There are bytes that protocol 1 sends as others.
-    masks: bool,
 }
 
 #[cfg(test)]

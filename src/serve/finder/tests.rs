@@ -42,6 +42,11 @@ impl Bed {
     /// Writes a file that was last changed `age` seconds ago, and gives its inode.
     pub(super) fn file(&self, name: &str, content: &str, age: u64) -> Inode {
         fs::write(self.base.join(name), content).unwrap();
+        self.aged(name, age)
+    }
+
+    /// Lets a file be last changed `age` seconds ago, and gives its inode.
+    pub(super) fn aged(&self, name: &str, age: u64) -> Inode {
         let time = SystemTime::now() - Duration::from_secs(age);
         File::options().write(true).open(self.base.join(name)).unwrap().set_modified(time).unwrap();
         self.inode(name)

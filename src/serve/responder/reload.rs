@@ -16,6 +16,7 @@ use crate::evloop::who::Who;
 use crate::serve::allow::Allow;
 use crate::serve::files::{FileNo, Files};
 use crate::serve::hints::Hints;
+use crate::serve::listing::Look;
 use crate::serve::session::CloseReason;
 use crate::serve::{read_config, sentences};
 use crate::sys::logs::{DiskLogs, Logs};
@@ -88,6 +89,8 @@ impl Responder {
         }
         self.followers = files.iter().map(|_| BTreeSet::new()).collect();
         self.desk.files = Arc::new(files);
+        // What was hinted at had numbers of the old table.
+        self.hint_lists(&Look::All);
         for slot in self.conns.slots() {
             let Some(conn) = self.conns.get_mut(slot) else { continue };
             conn.set_times(self.desk.times);

@@ -70,7 +70,10 @@ impl Finding {
             Input::Woken | Input::Writable => self.go_on(),
             // Answers to questions that were not asked.
             Input::Opened(_)
+            | Input::Packed(_)
+            | Input::Ready(_)
             | Input::Located(..)
+            | Input::Listed { .. }
             | Input::Hashed(_)
             | Input::Seen(_)
             | Input::Emptied
@@ -83,3 +86,6 @@ impl Finding {
         Next::Do(if self.mouth.is_done() { Output::Rest } else { Output::Say })
     }
 }
+
+#[cfg(test)]
+mod tests;

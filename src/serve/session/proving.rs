@@ -83,7 +83,10 @@ impl Proving {
             Input::Woken | Input::Writable => self.go_on(),
             // Answers to questions that were not asked.
             Input::Opened(_)
+            | Input::Packed(_)
+            | Input::Ready(_)
             | Input::Located(..)
+            | Input::Listed { .. }
             | Input::Refused(_)
             | Input::Seen(_)
             | Input::Emptied
@@ -102,3 +105,6 @@ impl Proving {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

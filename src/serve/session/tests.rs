@@ -1,18 +1,20 @@
 //! The session, input by input.
 
+use crate::proto::answer::Answer;
+use crate::proto::status::Status;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pos::Inode;
 use crate::pos::Writers;
+use crate::pos::{Inode, Token};
 use crate::proto::ALIVE;
 use crate::proto::answer::File;
 use crate::proto::frame::{Event, Frames};
 use crate::proto::status::Verdict;
 use crate::serve::tail::Place;
 
-const SECOND: Duration = Duration::from_secs(1);
-const TIMES: Times =
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const TIMES: Times =
     Times { request: Duration::from_secs(5), heartbeat: SECOND, linger: BLOCKED_MAX };
 
 fn seen(size: u64, place: Place, writers: Option<Writers>) -> Input<'static> {
@@ -31,7 +33,7 @@ fn plain(from: Offset) -> Output {
     Output::Send { from, most: u64::MAX, masked: true }
 }
 
-fn asking() -> (Session, Instant) {
+pub(super) fn asking() -> (Session, Instant) {
     let now = Instant::now();
     (Session::new(now, TIMES), now)
 }
@@ -206,7 +208,7 @@ fn a_file_that_gives_no_bytes_though_it_seems_longer_does_not_spin() {
     assert_eq!(session.handle(now, Input::Sent(0)), Output::Rest);
 }
 
-fn frame(from: Offset, most: u64) -> Output {
+pub(super) fn frame(from: Offset, most: u64) -> Output {
     Output::Send { from, most, masked: false }
 }
 
@@ -222,7 +224,7 @@ fn following_two() -> (Session, Instant) {
     (session, now)
 }
 
-fn opening_two() -> Opening {
+pub(super) fn opening_two() -> Opening {
     let answer = Answer {
         inode: Inode::new(7),
         file: File::Same,
@@ -349,7 +351,7 @@ fn an_acknowledgement_is_of_what_was_sent() {
 #[test]
 fn who_speaks_protocol_2_is_told_why_nothing_is_served() {
     for (question, words) in [
-        ("LIST /log +2\n", "E not-yet +2 LIST is not answered yet\n"),
+        ("LIST log +2\n", "E bad-request +2 pattern: not an absolute path\n"),
         (
             "DIGEST /log 7 +2\n",
             "E bad-request +2 request whose offset is not a number below 2^63\n",
@@ -468,119 +470,4 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn who_waits_for_an_answer_hears_that_once_a_second_in_protocol_2_only() {
-    let (mut session, now) = asking();
-    assert!(matches!(session.handle(now, Input::Heard(b"/log 7 4 +2\n")), Output::Find(_)));
-    assert_eq!(session.deadline(), now + SECOND);
-    assert_eq!(session.handle(now + SECOND / 2, Input::Woken), Output::Rest);
-    for second in 1..10 {
-        let now = now + second * SECOND;
-        assert_eq!(session.handle(now, Input::Woken), Output::Say);
-        assert_eq!(session.words(), b"W\n");
-        assert_eq!(session.handle(now, Input::Said(2)), Output::Rest);
-        assert_eq!(session.deadline(), now + SECOND);
-    }
-    let later = now + 10 * SECOND;
-    session.handle(later, Input::Woken);
-    session.handle(later, Input::Said(1));
-    assert_eq!(session.handle(later, Input::Opened(opening_two())), Output::Say);
-    assert!(session.words().starts_with(b"\nO 7 +2 "), "what was begun is said to its end");
-    let (mut session, now) = asking();
-    session.handle(now, Input::Heard(b"/log 7 4\n"));
-    for second in 1..10 {
-        assert_eq!(session.handle(now + second * SECOND, Input::Woken), Output::Rest);
-    }
-    assert_eq!(session.deadline(), now + 10 * SECOND);
-}
-
-#[test]
-fn who_waits_and_speaks_or_takes_nothing_or_hangs_up_is_closed() {
-    let waiting = || {
-        let (mut session, now) = asking();
-        session.handle(now, Input::Heard(b"/log 7 4 +2\n"));
-        (session, now)
-    };
-    let (mut session, now) = waiting();
-    assert_eq!(session.handle(now, Input::Heard(b"A 4\n")), Output::Rest);
-    assert_eq!(session.handle(now, Input::Heard(b"x\n")), Output::Say);
-    assert!(session.words().starts_with(b"E bad-request +2 "));
-    let (mut session, now) = waiting();
-    session.handle(now + SECOND, Input::Woken);
-    assert_eq!(session.handle(now + SECOND, Input::Blocked), Output::Rest);
-    assert_eq!(session.handle(now + 9 * SECOND, Input::Woken), Output::Rest);
-    let given_up = session.handle(now + SECOND + BLOCKED_MAX, Input::Woken);
-    assert_eq!(given_up, Output::Close(CloseReason::Blocked));
-    let (mut session, now) = waiting();
-    assert_eq!(session.handle(now, Input::HungUp), Output::Close(CloseReason::HungUp));
-    let (mut session, now) = waiting();
-    session.handle(now + SECOND, Input::Woken);
-    let refused = session.handle(now, Input::Refused(Refusal::new(Code::Missing, "gone")));
-    assert_eq!(refused, Output::Say);
-    assert_eq!(session.words(), b"W\nE missing +2 gone\n");
-}
-
-/// A session that is asked for the digest of bytes 4 to 10.
-fn proving(file: File) -> (Session, Instant, Output) {
-    let (mut session, now) = asking();
-    let locate = session.handle(now, Input::Heard(b"DIGEST /log 7 10 +2 from=4\n"));
-    assert!(matches!(locate, Output::Locate(extent) if extent.path == b"/log"));
-    let Answered::Two(answer) = opening_two().answer else { panic!("it is of protocol 2") };
-    let output = session.handle(now, Input::Located(Answer { file, ..*answer }.into(), 10));
-    (session, now, output)
-}
-
-#[test]
-fn a_digest_is_told_behind_a_status_line_and_heartbeats() {
-    let (mut session, now, output) = proving(File::Same);
-    assert_eq!(output, Output::Say);
-    let line = session.words().len();
-    assert_eq!(session.handle(now, Input::Said(line)), Output::Hash(4..10));
-    assert_eq!(session.handle(now, Input::Writable), Output::Rest);
-    for second in 1..5 {
-        let now = now + second * SECOND;
-        assert_eq!(session.handle(now - SECOND / 2, Input::Woken), Output::Rest);
-        assert_eq!(session.handle(now, Input::Woken), Output::Say);
-        assert_eq!(session.words(), b"H 10 5\n");
-        assert_eq!(session.handle(now, Input::Said(7)), Output::Rest);
-        assert_eq!(session.deadline(), now + SECOND);
-    }
-    assert_eq!(session.handle(now, Input::Hashed(Whole::of(b"abcdef"))), Output::Say);
-    let words = format!("S 4 10 {}\n", Whole::of(b"abcdef"));
-    assert_eq!(session.words(), words.as_bytes());
-    assert_eq!(session.handle(now, Input::Said(words.len())), Output::Shut);
-    assert_eq!(session.handle(now, Input::HungUp), Output::Close(CloseReason::Proved));
-}
-
-#[test]
-fn a_heartbeat_that_is_being_said_is_said_before_the_digest() {
-    let (mut session, now, _) = proving(File::Same);
-    session.handle(now, Input::Said(session.words().len()));
-    session.handle(now + SECOND, Input::Woken);
-    session.handle(now + SECOND, Input::Said(2));
-    assert_eq!(session.handle(now + SECOND, Input::Blocked), Output::Rest);
-    session.handle(now + SECOND, Input::Hashed(Whole::of(b"")));
-    assert!(session.words().starts_with(b"10 5\nS 4 10 "));
-}
-
-#[test]
-fn of_a_generation_that_is_not_there_nothing_is_said_but_the_status_line() {
-    let (mut session, now, output) = proving(File::Lost(crate::proto::answer::Why::Short));
-    assert_eq!(output, Output::Say);
-    assert!(session.words().starts_with(b"L 7 +2 file=next why=short "));
-    let said = Input::Said(session.words().len());
-    assert_eq!(session.handle(now, said), Output::Shut);
-}
-
-#[test]
-fn a_range_that_cannot_be_read_is_closed_without_a_digest() {
-    let (mut session, now, _) = proving(File::Same);
-    session.handle(now, Input::Said(session.words().len()));
-    let close = session.handle(now, Input::Unreadable);
-    assert_eq!(close, Output::Close(CloseReason::Unreadable));
-    let (mut session, now, _) = proving(File::Same);
-    let close = session.handle(now, Input::Heard(b"A 4\n"));
-    assert_eq!(close, Output::Close(CloseReason::Fault(WireFault::SpokeAgain)));
 }

@@ -64,7 +64,7 @@ impl Bed {
         Some(Token::of_file(&id))
     }
 
-    fn modified(&self, name: &str) -> Option<u64> {
+    pub(in crate::serve::finder) fn modified(&self, name: &str) -> Option<u64> {
         let logs = crate::sys::logs::DiskLogs::new().unwrap();
         Some(logs.facts_at(&self.base.join(name)).unwrap().unwrap().modified_ns)
     }

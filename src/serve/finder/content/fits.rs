@@ -1,0 +1,144 @@
+//! Whether a file has the bytes that are asked for.
+
+use super::{PIECE_BYTES, Wanted};
+use crate::pos::{FileFacts, Offset, Token};
+use crate::proto::ALIVE;
+use crate::proto::asked::Sample;
+use crate::proto::digest::{Digest, Digester};
+use crate::proto::serve::mask;
+use crate::serve::finder::Finder;
+use crate::sys::logs::Logs;
+
+/// What a file turned out to be.
+pub(super) enum Fit {
+    /// The one asked for.
+    Same,
+    /// Another one, though nothing in it says so.
+    Other,
+    /// It has other bytes before the offset.
+    Differs,
+    /// It has fewer bytes than the offset.
+    Short,
+}
+
+/// What was read of a file.
+struct Read {
+    digest: Digest,
+    /// There are bytes that protocol 1 sends as others.
+    masks: bool,
+}
+
+impl<L: Logs> Finder<'_, L> {
+    /// Whether an open file is the one asked for.
+    pub(super) fn fit(
+        &self,
+        wanted: &Wanted<'_>,
+        buffer: &mut [u8],
+        file: &L::File,
+        facts: &FileFacts,
+    ) -> std::io::Result<Fit> {
+        let offset = wanted.have.offset;
+        if facts.size < offset {
+            return Ok(Fit::Short);
+        }
+        for (begin, sample) in wanted.samples() {
+            if !self.has(buffer, file, begin, &sample)? {
+                return Ok(Fit::Differs);
+            }
+        }
+        // Who tells digests is told the truth by them; the identity only says where to look first.
+        let same = wanted.has_samples() || self.is_known(wanted, file, facts);
+        Ok(if same { Fit::Same } else { Fit::Other })
+    }
+
+    /// Whether a file has the number and the identity asked for.
+    pub(super) fn is_known(&self, wanted: &Wanted<'_>, file: &L::File, facts: &FileFacts) -> bool {
+        let known = || match wanted.asked.id {
+            Some(id) => {
+                let mut own = facts.id;
+                own.generation = self.logs.generation(file);
+                id == Token::of_file(&own)
+            }
+            None => true,
+        };
+        wanted.has_number(facts) && known()
+    }
+
+    /// Whether the bytes from `begin` on are those of the sample, as they are or as protocol 1 sends
+    /// them: a copy that was begun in protocol 1 has the masked ones.
+    fn has(
+        &self,
+        buffer: &mut [u8],
+        file: &L::File,
+        begin: Offset,
+        sample: &Sample,
+    ) -> std::io::Result<bool> {
+        let Some(exact) = self.digest(buffer, file, begin, sample.len, false)? else {
+            return Ok(false);
+        };
+        if exact.digest == sample.digest || !exact.masks {
+            return Ok(exact.digest == sample.digest);
+        }
+        let masked = self.digest(buffer, file, begin, sample.len, true)?;
+        Ok(masked.is_some_and(|masked| masked.digest == sample.digest))
+    }
+
+    /// The digest of `len` bytes from `begin` on; `None` if there are fewer.
+    fn digest(
+        &self,
+        buffer: &mut [u8],
+        file: &L::File,
+        begin: Offset,
+        len: Offset,
+        masked: bool,
+    ) -> std::io::Result<Option<Read>> {
+        let (mut digester, mut masks) = (Digester::new(), false);
+        let (mut at, end) = (begin, begin.saturating_add(len));
+        while at < end {
+            let room = usize::try_from(end - at).map_or(PIECE_BYTES, |room| room.min(PIECE_BYTES));
+            let count = self.logs.read_at(file, &mut buffer[..room], at)?;
+            if count == 0 {
+                return Ok(None);
+            }
+            let bytes = &mut buffer[..count];
+            masks |= memchr::memchr(ALIVE, bytes).is_some();
+            if masked {
+                mask(bytes);
+            }
+            digester.update(bytes);
+            at += count as Offset;
+        }
+        Ok(Some(Read { digest: digester.digest(), masks }))
+    }
+
+    /// Whether two files agree in the last of their first `len` bytes, and in the very first.
+    pub(super) fn agree(
+        &self,
+        one: &L::File,
+        other: &L::File,
+        len: Offset,
+    ) -> std::io::Result<bool> {
+        let (mut mine, mut others) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+        let piece = len.min(PIECE_BYTES as Offset);
+        for begin in [len - piece, 0] {
+            let (mine, others) = (&mut mine[..piece as usize], &mut others[..piece as usize]);
+            if !(self.fill(one, mine, begin)? && self.fill(other, others, begin)?) || mine != others
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fills `buf` from `begin` on; false if there are fewer bytes.
+    fn fill(&self, file: &L::File, buf: &mut [u8], begin: Offset) -> std::io::Result<bool> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.logs.read_at(file, &mut buf[filled..], begin + filled as Offset)? {
+                0 => return Ok(false),
+                count => filled += count,
+            }
+        }
+        Ok(true)
+    }
+}
