@@ -675,6 +675,28 @@ fn fetched_once_a_source_with_nothing_new_is_complete_at_once() {
 }
 
 #[test]
+fn a_checkpoint_that_waited_half_its_time_comes_along_with_others() {
+    let mut life = Life::following(100);
+    let checkpoints = |life: &mut Life| {
+        life.source.handle_gathering(life.now);
+        life.outputs().contains(&Output::Do(Job::Checkpoint))
+    };
+    life.pass(SYNC * 2);
+    assert!(!checkpoints(&mut life), "nothing has arrived");
+    life.data(10);
+    life.pass(SYNC / 2 - Duration::from_millis(1));
+    assert!(!checkpoints(&mut life), "it waits for less than half its time");
+    life.pass(Duration::from_millis(1));
+    assert!(checkpoints(&mut life));
+    assert!(!checkpoints(&mut life), "it runs already");
+    let never = Timing { sync: SyncPolicy::Never, ..TIMING };
+    let mut life = Life::following_with(100, never);
+    life.data(10);
+    life.pass(SYNC * 2);
+    assert!(!checkpoints(&mut life));
+}
+
+#[test]
 fn fetched_once_a_disk_that_never_syncs_is_given_up_though_the_same_bytes_come_again() {
     let mut life = once(1000);
     for last in [false, false, true] {

@@ -207,19 +207,29 @@ pub fn scratch_path(path: &Path) -> PathBuf {
 /// without that, the data's rename was found after a power loss and the pointer's was not. After an
 /// error the old pointer or the new one is valid, and only reading it again tells which.
 pub fn replace_pointer<F: Fs>(fs: &F, path: &Path, pointer: &Pointer) -> io::Result<()> {
+    let scratch = write_scratch(fs, path, pointer)?;
+    if let Err(error) = fs.sync_data(&scratch) {
+        discard_scratch(fs, path);
+        return Err(error);
+    }
+    fs.rename(&scratch_path(path), path)?;
+    fs.sync_dir(dir_of(path))
+}
+
+/// Prepares the new pointer beside the old one; it is not durable yet.
+pub fn write_scratch<F: Fs>(fs: &F, path: &Path, pointer: &Pointer) -> io::Result<F::File> {
     let scratch = scratch_path(path);
     remove_if_there(fs, &scratch)?;
     let prepared = fs.create_new(&scratch).and_then(|file| {
         write_all_at(fs, &file, &emit_pointer(pointer), 0)?;
-        fs.sync_data(&file)
+        Ok(file)
     });
-    if let Err(error) = prepared {
-        // Best effort: the next attempt and the next start remove it as well.
-        let _ = fs.remove(&scratch);
-        return Err(error);
-    }
-    fs.rename(&scratch, path)?;
-    fs.sync_dir(dir_of(path))
+    prepared.inspect_err(|_| discard_scratch(fs, path))
+}
+
+/// Best effort: the next attempt and the next start remove it as well.
+pub fn discard_scratch<F: Fs>(fs: &F, path: &Path) {
+    let _ = fs.remove(&scratch_path(path));
 }
 
 /// Reads the pointer file; `None` if there is none.

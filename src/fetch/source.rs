@@ -229,6 +229,21 @@ impl Source {
         }
     }
 
+    /// Whether a checkpoint would come in less than half its time, and may as well come now, when
+    /// those of others come: together they cost little more than one.
+    pub fn may_checkpoint(&self, now: Instant) -> bool {
+        let soon = self.timing.sync.gathering().map(|ahead| now + ahead);
+        self.job.is_none() && self.dirty() && self.checkpoint_at.is_some_and(|at| Some(at) <= soon)
+    }
+
+    /// Begins that one.
+    pub fn handle_gathering(&mut self, now: Instant) {
+        if self.may_checkpoint(now) {
+            self.checkpoint_at = None;
+            self.start(Job::Checkpoint);
+        }
+    }
+
     fn try_again(&mut self, now: Instant, recover: bool) {
         if recover {
             self.set(State::Storing { connected: false });
