@@ -170,7 +170,7 @@ impl<L: Logs> Finder<'_, L> {
         let Some(at) = candidates.iter().position(|one| one.facts.same_file(facts)) else {
             return false;
         };
-        candidates[at + 1..].iter().any(|one| !one.compressed && self.open(&one.path).is_ok())
+        candidates[at + 1..].iter().any(|one| one.is_plain() && self.open(&one.path).is_ok())
     }
 
     fn choose(
@@ -178,7 +178,7 @@ impl<L: Logs> Finder<'_, L> {
         candidates: &[Candidate],
         asked: Position,
     ) -> Result<Generation<L::File>, Nothing> {
-        let fits = |one: &Candidate| !one.compressed && is_asked(&one.facts, asked);
+        let fits = |one: &Candidate| one.is_plain() && is_asked(&one.facts, asked);
         let found = match candidates.last() {
             Some(last) if last.current && fits(last) => Some(candidates.len() - 1),
             _ => candidates.iter().position(fits),
@@ -212,7 +212,7 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Option<Generation<L::File>>, Nothing> {
         let mut verdict = Verdict::Found;
         for (at, next) in later.iter().enumerate() {
-            if !next.compressed {
+            if next.is_plain() {
                 match self.open_listed(next) {
                     Err(Nothing::Closed(_)) => {}
                     other => {
@@ -237,7 +237,7 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Generation<L::File>, Nothing> {
         let number = asked.inode.number();
         let renewed = |one: &Candidate| {
-            !one.compressed && one.facts.id.inode == number && one.facts.size < asked.offset
+            one.is_plain() && one.facts.id.inode == number && one.facts.size < asked.offset
         };
         if let Some(at) = candidates.iter().position(renewed) {
             match self.open_listed(&candidates[at]) {
@@ -286,7 +286,7 @@ impl<L: Logs> Finder<'_, L> {
     /// ahead counts as now. It lost its name no later than the next of `later` was made, and a log
     /// that was quiet before may be written to once more before its daemon opens that one.
     fn quiet(&self, facts: &FileFacts, later: &[Candidate]) -> Duration {
-        let next = later.iter().find(|one| !one.compressed);
+        let next = later.iter().find(|one| one.is_plain());
         let Some(next) = next else { return Duration::ZERO };
         let since = next.facts.id.birth_ns.unwrap_or(0).max(facts.modified_ns);
         Duration::from_nanos(self.wall_ns.saturating_sub(since))
