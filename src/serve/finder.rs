@@ -15,6 +15,9 @@
 //! A compressed candidate has its place in the order, but not the bytes of its generation: to step
 //! over one is told as `L`. In protocol 2 it is [unpacked](packed).
 //!
+//! A rotated file that is only a copy of the beginning of another one is stepped over without a
+//! word.
+//!
 //! Files are renamed, removed and made while this looks. So a list counts only when it was the same
 //! twice in a row (a rename under way could hide a generation from a single look, and it would be
 //! skipped), and a file only when what was opened is what was listed. Otherwise it looks again, a
@@ -38,6 +41,7 @@ use candidates::Candidate;
 
 mod candidates;
 pub mod content;
+mod copies;
 pub mod packed;
 
 /// Looks at files that change under it before it gives up.
@@ -170,7 +174,12 @@ impl<L: Logs> Finder<'_, L> {
         let Some(at) = candidates.iter().position(|one| one.facts.same_file(facts)) else {
             return false;
         };
-        candidates[at + 1..].iter().any(|one| one.is_plain() && self.open(&one.path).is_ok())
+        (at + 1..candidates.len()).any(|next| {
+            let one = &candidates[next];
+            one.is_plain()
+                && self.open(&one.path).is_ok()
+                && !self.is_copy(&candidates, next).unwrap_or(true)
+        })
     }
 
     fn choose(
@@ -200,24 +209,28 @@ impl<L: Logs> Finder<'_, L> {
             return Ok(same(file, facts, asked, quiet));
         }
         // Without a successor this is between a rename and the creation of the new file.
-        let next = self.successor(later, asked)?;
+        let next = self.successor(candidates, at, asked)?;
         Ok(next.unwrap_or_else(|| same(file, facts, asked, quiet)))
     }
 
-    /// The first of `later` that can be served.
+    /// The first behind the one at `at` that can be served.
     fn successor(
         &self,
-        later: &[Candidate],
+        candidates: &[Candidate],
+        at: usize,
         asked: Position,
     ) -> Result<Option<Generation<L::File>>, Nothing> {
         let mut verdict = Verdict::Found;
-        for (at, next) in later.iter().enumerate() {
+        for (at, next) in candidates.iter().enumerate().skip(at + 1) {
+            if self.is_copy(candidates, at)? {
+                continue;
+            }
             if next.is_plain() {
                 match self.open_listed(next) {
                     Err(Nothing::Closed(_)) => {}
                     other => {
                         let (file, facts) = other?;
-                        let quiet = self.quiet(&facts, &later[at + 1..]);
+                        let quiet = self.quiet(&facts, &candidates[at + 1..]);
                         return Ok(Some(generation(file, facts, Some(asked), verdict, quiet)));
                     }
                 }

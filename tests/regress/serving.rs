@@ -1,6 +1,7 @@
 //! What happens to rotated logs beside rotation: copies, backups, clocks, foreign names, rewriting.
 
-use std::fs::{self};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -77,6 +78,61 @@ fn settle(mirror: &Mirror, fetcher: &Program) -> String {
 fn count(mirror: &Mirror, needle: &[u8]) -> usize {
     let count = |bytes: &[u8]| bytes.windows(needle.len()).filter(|w| *w == needle).count();
     kept(mirror).iter().map(|(_, bytes)| count(bytes)).sum()
+}
+
+#[test]
+fn a_plain_copy_of_the_current_log_is_not_a_generation_of_its_own() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.rotate(&lines("second", 100));
+    fs::rename(with_suffix(&mirror.log, "1"), with_suffix(&mirror.log, "2")).unwrap();
+    tick(&mirror);
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    tick(&mirror);
+    mirror.append(b"it goes on\n");
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"second 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn a_history_has_no_plain_copy_of_the_current_log() {
+    let mut mirror = Mirror::of(&lines("only", 100));
+    tick(&mirror);
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    mirror.append(b"it goes on\n");
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, "start=history");
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn an_edited_copy_of_the_log_is_not_what_it_was_emptied_from() {
+    let (mut mirror, _responder, address) = fetched(&lines("only", 100));
+    tick(&mirror);
+    mirror.append(b"more\n");
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    let mut note = OpenOptions::new().append(true).open(with_suffix(&mirror.log, "1")).unwrap();
+    note.write_all(b"# seen by root\n").unwrap();
+    drop(note);
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn a_plain_copy_of_the_log_is_no_generation_for_a_fetcher_that_follows_it() {
+    let mut mirror = Mirror::of(&lines("first", 100));
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    tick(&mirror);
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "2026-11-21")).unwrap();
+    tick(&mirror);
+    mirror.append(b"it goes on\n");
+    mirror.rotate(&lines("second", 100));
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"first 0\n"), 1, "{seen}");
 }
 
 #[test]

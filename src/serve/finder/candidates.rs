@@ -48,6 +48,11 @@ impl Candidate {
         !self.closed && !self.compressed
     }
 
+    /// Whether its name has a number of another kind.
+    pub(super) fn is_named_otherwise(&self, other: &Candidate) -> bool {
+        std::mem::discriminant(&self.rank) != std::mem::discriminant(&other.rank)
+    }
+
     /// One that may not be looked at.
     fn closed(served: &Served, path: &Path) -> Candidate {
         let id = FileId { inode: 0, generation: None, birth_ns: None };
