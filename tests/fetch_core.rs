@@ -17,6 +17,7 @@ use fetchlogs::fetch::terms::{End, Goal, Job, Output, Recheck, SyncPolicy, Timin
 use fetchlogs::pos::{Generation, Inode, Token};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::answer::{Answer, File, Why};
+use fetchlogs::proto::asked::Sample;
 use fetchlogs::proto::digest::Whole;
 use fetchlogs::proto::refusal::{Code, Refusal};
 use fetchlogs::proto::request::{Request, emit_request};
@@ -257,6 +258,7 @@ fn answer(file: File, id: &[u8], from: u64, size: u64) -> Answer {
         size,
         mtime_ns: 5,
         name: None,
+        tail: None,
     }
 }
 
@@ -791,7 +793,7 @@ impl Shelf {
         let file = self.store.fs.open(&self.store.copy).unwrap();
         let copy = self.store.fs.facts(&file).unwrap().id;
         let (generation, boot) = (generation(7), BOOT.to_owned());
-        Pointer { generation, base: 0, durable, copy, boot, state: State::Active }
+        Pointer { generation, base: 0, before: None, durable, copy, boot, state: State::Active }
     }
 
     fn point(&self, pointer: &Pointer) {
@@ -969,16 +971,63 @@ fn a_copy_that_is_missing_is_fetched_again_and_one_that_was_renamed_goes_on() {
     assert_eq!((standing.place.base, standing.place.size), (0, 0));
     assert!(matches!(standing.events[..], [Event::CopyDoubted { .. }]));
     for made_new in [false, true] {
-        let shelf = Shelf::with("content", 3);
+        let shelf = Shelf::with("content", 7);
         fs::rename(shelf.path("log"), shelf.path("log-1")).unwrap();
         if made_new {
             fs::write(shelf.path("log"), "").unwrap();
         }
         let standing = shelf.recover();
         assert_eq!((standing.place.base, standing.place.size), (7, 0));
+        assert_eq!(standing.place.before, Sample::of(b"content"));
         assert_eq!(standing.events, [Event::CopyReopened { base: 7 }]);
-        assert_eq!((shelf.pointed().base, shelf.read("log-1").as_str()), (7, "content"));
+        let Pointer { base, before, .. } = shelf.pointed();
+        assert_eq!((base, before), (7, Sample::of(b"content")));
+        assert_eq!(shelf.read("log-1"), "content");
     }
+}
+
+#[test]
+fn the_end_of_a_renamed_copy_counts_as_far_as_the_source_has_it() {
+    for (arrives, base) in [(&b"tent"[..], 7), (b"te..", 5), (b"....", 3)] {
+        let shelf = Shelf::with("content", 3);
+        fs::rename(shelf.path("log"), shelf.path("log-1")).unwrap();
+        let standing = shelf.recover();
+        let copy = standing.copy.unwrap();
+        assert!(standing.renamed && standing.events.is_empty());
+        let mut life = Life::at(Some(7), standing.place);
+        life.source.handle_renamed();
+        assert_eq!(life.ask(), "/log 7 0\n");
+        life.status("O 7");
+        life.data(3);
+        let took = take(&shelf.store.fs, &copy.file, life.source.place_mut(), arrives);
+        let agreed = matches!(took, Took::All);
+        life.source.handle_data(life.now, took, base - 3, false);
+        life.source.handle_drained();
+        let outputs = life.outputs();
+        assert!(outputs.contains(&Output::Do(Job::Reopen)), "{outputs:?}");
+        assert_eq!(outputs.contains(&Output::Close), !agreed);
+        let place = *life.source.place();
+        let reopened = shelf.store.reopen(&copy, generation(7), &place, &stamp()).unwrap().unwrap();
+        assert_eq!((reopened.place.base, reopened.place.size), (base, 0));
+        assert_eq!(reopened.place.before, Sample::of(&b"content"[..base as usize]));
+        // The file is somebody's.
+        assert_eq!(shelf.read("log-1"), "content");
+    }
+}
+
+/// Nothing can be compared with it any more once something else follows.
+#[test]
+fn the_end_of_a_renamed_copy_is_left_behind_if_its_generation_is_complete_without_it() {
+    let durable = Trust::Durable { rest: Rest::Arrived };
+    let mut life = Life::at(Some(7), place(1000, 1016, durable));
+    life.source.handle_renamed();
+    life.ask();
+    life.status("O 7");
+    life.data(256);
+    life.closed();
+    assert_eq!(life.ask(), "/log 7 1000\n");
+    assert_eq!(life.status("O 8"), [Output::Close, Output::Do(Job::Reopen)]);
+    assert_eq!(life.source.place().size, 1000);
 }
 
 #[test]

@@ -15,7 +15,7 @@ impl Source {
         self.outputs.push_back(Output::Close);
         self.in_step = false;
         if let Some(cut) = self.damaged_end() {
-            self.hold_apart(Job::Cut(cut));
+            self.leave_end(cut);
             return;
         }
         match self.place.trust {
@@ -27,6 +27,18 @@ impl Source {
                 let lost = self.tell_lost(known, cut);
                 self.set_aside(known, cut, Some(lost));
             }
+        }
+    }
+
+    /// The end of the copy is not the source's: it is cut off. A copy that somebody renamed keeps it, since
+    /// it may be a line that he wrote; the new copy goes on where both agreed.
+    pub(super) fn leave_end(&mut self, cut: Cut) {
+        if self.renamed {
+            (self.place.size, self.place.trust) = (cut.at, Trust::Whole);
+            self.reopen_wanted = false;
+            self.hold_apart(Job::Reopen);
+        } else {
+            self.hold_apart(Job::Cut(cut));
         }
     }
 
@@ -58,7 +70,7 @@ impl Source {
         let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
         if let Some(cut) = self.damaged_end() {
             self.outputs.push_back(Output::Close);
-            self.hold_apart(Job::Cut(cut));
+            self.leave_end(cut);
             return true;
         }
         match self.place.trust {
