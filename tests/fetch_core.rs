@@ -291,6 +291,55 @@ fn a_loss_is_told_up_to_the_last_size_that_was_heard_of() {
     }
 }
 
+/// All of 1000 bytes are here, and the source is heard to have 1200.
+fn heard_of_more() -> Life {
+    let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+    life.ask();
+    life.source.handle_answer(life.now, &answer(File::Same, b"a", 744, 1200));
+    let Some(Output::Do(Job::Begin(known))) = life.source.poll_output() else { panic!() };
+    let stands = Place { at: 744, ..place(1000, 1000, Trust::Whole) };
+    life.source.handle_standing(life.now, Some(known), stands);
+    life.data(256);
+    life
+}
+
+#[test]
+fn a_generation_that_is_complete_with_fewer_bytes_than_were_heard_of_has_lost_the_others() {
+    let mut life = heard_of_more();
+    life.closed();
+    assert_eq!(life.ask(), "/log 7 1000\n");
+    life.source.handle_answer(life.now, &answer(File::Next, b"b", 0, 50));
+    let (inode, gap) = (Inode::new(7), Gap { from: 1000, to: Some(1200) });
+    let lost = Event::Lost { inode, offset: gap.from, end: gap.to };
+    assert_eq!(life.source.poll_output(), Some(Output::Tell(lost)));
+    let Some(Output::Do(Job::Rotate { outcome, .. })) = life.source.poll_output() else { panic!() };
+    assert_eq!(outcome, Outcome { ending: Ending::Complete, lost: Some(gap) });
+}
+
+#[test]
+fn a_current_file_with_fewer_bytes_than_were_heard_of_has_lost_them_and_that_is_told_once() {
+    for (size, rotated, told) in [
+        (1100, None, Some(1100)),
+        (1000, None, Some(1000)),
+        (1100, Some(b"/log.1".to_vec()), None),
+        (1200, None, None),
+    ] {
+        let mut life = heard_of_more();
+        for round in 0..2 {
+            life.broken();
+            life.ask();
+            let name = rotated.clone();
+            let answer = Answer { name, ..answer(File::Same, b"a", 744, size) };
+            life.source.handle_answer(life.now, &answer);
+            let lost = |offset| Event::Lost { inode: Inode::new(7), offset, end: Some(1200) };
+            let told = told.filter(|_| round == 0).map(|offset| Output::Tell(lost(offset)));
+            assert_eq!(life.outputs(), Vec::from_iter(told), "{size} {rotated:?}");
+            let heard = life.source.generation().unwrap().heard;
+            assert_eq!(heard, if rotated.is_some() { 1200 } else { size });
+        }
+    }
+}
+
 #[test]
 fn a_generation_that_is_called_complete_at_fewer_bytes_than_the_copy_has_is_told_as_lost() {
     for (trust, from) in [(Trust::Whole, 744), (Trust::Durable { rest: Rest::Arrived }, 644)] {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Program, wait_seeing};
+use crate::common::{Program, wait_seeing, wait_until};
 use crate::mirror::{Mirror, with_suffix};
 
 fn lines(word: &str, count: usize) -> Vec<u8> {
@@ -123,4 +123,46 @@ fn a_log_emptied_in_place_before_the_first_byte_behind_start_end_is_noticed() {
     settle(&mirror, &fetcher);
     fetcher.wait_said("lost");
     assert_eq!(holds(&mirror, b"new 0\n"), 1, "{}", sketch(&mirror));
+}
+
+#[test]
+fn bytes_that_were_heard_of_and_are_not_there_at_the_end_are_told() {
+    let old = lines("old", 4_000_000);
+    let mut mirror = Mirror::of(&old);
+    let (mut responder, address) = serve(&mirror);
+    let mut fetcher = mirror.fetch_logs(address);
+    wait_until("some of it is here", || {
+        fs::metadata(&mirror.copy).is_ok_and(|facts| facts.len() > 100_000)
+    });
+    fetcher.kill();
+    responder.kill();
+    let have = fs::metadata(&mirror.copy).unwrap().len() as usize;
+    assert!(have < old.len() / 2, "too fast: {have} of {}", old.len());
+    // copytruncate on a full disk
+    fs::write(with_suffix(&mirror.log, "1"), &old[..have + 1000]).unwrap();
+    mirror.truncate(&lines("new", 10));
+    let (_responder, address) = mirror.serve_logs(address);
+    let fetcher = mirror.fetch_logs(address);
+    settle(&mirror, &fetcher);
+    fetcher.wait_said("lost");
+}
+
+#[test]
+fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
+    let old = lines("old", 4_000_000);
+    let mirror = Mirror::of(&old);
+    let (mut responder, address) = serve(&mirror);
+    let mut fetcher = mirror.fetch_logs(address);
+    wait_until("some of it is here", || {
+        fs::metadata(&mirror.copy).is_ok_and(|facts| facts.len() > 100_000)
+    });
+    fetcher.kill();
+    responder.kill();
+    let have = fs::metadata(&mirror.copy).unwrap().len();
+    assert!((have as usize) < old.len() / 2, "too fast: {have} of {}", old.len());
+    OpenOptions::new().write(true).open(&mirror.log).unwrap().set_len(have + 1000).unwrap();
+    let (_responder, address) = mirror.serve_logs(address);
+    let fetcher = mirror.fetch_logs(address);
+    settle(&mirror, &fetcher);
+    fetcher.wait_said("lost");
 }

@@ -152,7 +152,10 @@ impl Source {
             }
             (Some(known), File::Same) => {
                 self.place.at = from;
-                let heard = known.heard.max(generation.heard);
+                let heard = match generation.id {
+                    Some(_) => self.hear_size(&known, generation.heard),
+                    None => known.heard,
+                };
                 let renamed = (known.inode, known.id) != (generation.inode, generation.id);
                 if renamed && generation.id.is_some() {
                     self.hold(Job::Begin(Generation { heard, ..generation }));
