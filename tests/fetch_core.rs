@@ -14,7 +14,7 @@ use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointe
 use fetchlogs::fetch::source::{OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, OpenCopy, Stamp, Standing, Store, StoreFault};
 use fetchlogs::fetch::terms::{End, Goal, Job, Output, Recheck, SyncPolicy, Timing, Wants};
-use fetchlogs::pos::{Generation, Inode, Token};
+use fetchlogs::pos::{Generation, Inode, Start, Token};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::answer::{Answer, File, Why};
 use fetchlogs::proto::asked::Sample;
@@ -194,6 +194,29 @@ fn a_first_contact_asks_for_nothing_and_begins_with_what_is_there() {
     assert_eq!(life.source.wants(), Wants::Nothing);
     assert_eq!(life.rotated(Some(7)), []);
     assert_eq!(life.source.wants(), Wants::Data);
+}
+
+#[test]
+fn a_file_that_was_not_there_is_written_from_now_on_from_its_beginning() {
+    for (start, missing, then) in [
+        (Start::End, true, Start::Begin),
+        (Start::End, false, Start::End),
+        (Start::History, true, Start::History),
+    ] {
+        let source = Source::new(b"/log".to_vec(), TIMING, 1).starting(start);
+        let mut life = Life { source, now: Instant::now() };
+        life.outputs();
+        life.source.handle_standing(life.now, None, Place::default());
+        life.ask();
+        let code = if missing { Code::Missing } else { Code::Busy };
+        life.source.handle_refusal(life.now, &Refusal::new(code, "words"));
+        life.outputs();
+        life.ask();
+        let begins_late = answer(File::First, b"a", 9, 9);
+        life.source.handle_answer(life.now, &begins_late);
+        let begun = matches!(life.outputs()[..], [Output::Do(Job::Begin(_))]);
+        assert_eq!(begun, then == Start::End, "{start:?}");
+    }
 }
 
 #[test]

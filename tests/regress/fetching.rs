@@ -166,3 +166,19 @@ fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
     settle(&mirror, &fetcher);
     fetcher.wait_said("lost");
 }
+
+#[test]
+fn from_now_on_means_all_of_a_file_that_was_not_there_yet() {
+    let mirror = Mirror::of(b"");
+    fs::remove_file(&mirror.log).unwrap();
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, "start=end");
+    fetcher.wait_said("missing");
+    fs::write(&mirror.log, lines("line", 10)).unwrap();
+    wait_until("it is well", || mirror.well());
+    let mut log = OpenOptions::new().append(true).open(&mirror.log).unwrap();
+    log.write_all(b"end\n").unwrap();
+    settle(&mirror, &fetcher);
+    let seen = format!("{}\n{}", fetcher.lines().join("\n"), sketch(&mirror));
+    assert_eq!(holds(&mirror, b"line 0\n"), 1, "SILENT:\n{seen}");
+}

@@ -190,8 +190,13 @@ impl Source {
     /// The responder said in words why it will not serve us.
     pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
         let why = format!("refused: {} {}", refusal.code, refusal.text());
-        if refusal.code == Code::Busy {
-            self.note_busy();
+        match refusal.code {
+            Code::Busy => self.note_busy(),
+            // All of a file that is not there yet is written from now on.
+            Code::Missing if self.generation.is_none() && self.start == Start::End => {
+                self.start = Start::Begin;
+            }
+            Code::Missing | Code::NotServed | Code::BadRequest | Code::Other(_) => {}
         }
         self.give_up(now, Fault::InitRead(why));
     }
