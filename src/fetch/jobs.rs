@@ -53,7 +53,7 @@ pub type LookedUp = Result<Vec<SocketAddr>, String>;
 #[derive(Debug)]
 pub enum Stored<F: Fs> {
     /// It stands there now; and holds these locks, if it had none.
-    Standing(Standing<F>, Option<Locks<F>>),
+    Standing(Box<Standing<F>>, Option<Locks<F>>),
     /// The copy was where it was.
     NotReopened,
     /// So much of the copy is durable.
@@ -291,7 +291,7 @@ pub fn perform<F: Fs>(task: Task<F>, stamp: &Stamp) -> Result<Stored<F>, StoreFa
             let locks = if locked { None } else { Some(store.lock()?) };
             let standing =
                 if faulted { store.recover_from_fault(stamp)? } else { store.recover(stamp)? };
-            return Ok(Stored::Standing(standing, locks));
+            return Ok(Stored::Standing(Box::new(standing), locks));
         }
         (Job::Begin(inode), ..) => store.begin(copy, inode, place)?,
         (Job::Rotate { next, cut, outcome }, Some(copy), Some(inode)) => {
@@ -310,5 +310,5 @@ pub fn perform<F: Fs>(task: Task<F>, stamp: &Stamp) -> Result<Stored<F>, StoreFa
             return Ok(Stored::NotReopened);
         }
     };
-    Ok(Stored::Standing(standing, None))
+    Ok(Stored::Standing(Box::new(standing), None))
 }

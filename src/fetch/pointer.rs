@@ -8,7 +8,8 @@
 //! 1835021 40960 v=1 base=0 copy=262147.3917.1763644969000000000 boot=9f0c... state=active crc32=0a1b2c3d
 //! ```
 //!
-//! What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
+//! Where `base` is not 0, `before=` is the digest of up to 64 KiB of the generation before it, as a request
+//! tells it. What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
 //! was changed last) and `heard=` (how many bytes it had). A pointer of fetchlogs 1.1 is the inode alone.
 
 use std::io;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{Ended, Ending, Gap, Outcome, emit_time, or_none, parse_time};
 use crate::pos::{FileId, Generation, Inode, Offset, Token, parse_number, parse_offset};
+use crate::proto::asked::Sample;
 use crate::proto::digest::Whole;
 use crate::proto::printable;
 use crate::sys::fs::{Fs, dir_of};
@@ -28,6 +30,8 @@ pub struct Pointer {
     /// Where in the generation the copy's first byte belongs: not 0 after a local rotation of the
     /// copy in the middle of a generation.
     pub base: Offset,
+    /// The generation's bytes just before that, as far as they were known.
+    pub before: Option<Sample>,
     /// Bytes at the front of the copy that are on disk and right.
     pub durable: Offset,
     /// Who the copy is.
@@ -85,6 +89,9 @@ pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
         pointer.copy,
         pointer.boot
     );
+    if let Some(before) = pointer.before {
+        line.push_str(&format!(" before={before}"));
+    }
     push_known(&mut line, "", &pointer.generation);
     match &pointer.state {
         State::Active => line.push_str(" state=active"),
@@ -185,6 +192,8 @@ fn parse_checked(line: &str) -> Option<Held> {
     Some(Held::Pointer(Box::new(Pointer {
         generation: generation(inode, ["id", "seen", "heard"])?,
         base,
+        before: or_none(field("before"), |text| Sample::parse(text.as_bytes()))?
+            .filter(|sample| sample.len <= base),
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
         boot: field("boot")?.to_owned(),
@@ -290,6 +299,7 @@ mod tests {
         Pointer {
             generation: Generation::of(Inode::new(1835021).renamed()),
             base: 100,
+            before: Sample::of(b"the end of what came before"),
             durable: 40860,
             copy: FileId {
                 inode: 262147,

@@ -82,6 +82,8 @@ pub struct Source {
     job: Option<Job>,
     next_job: Option<Job>,
     reopen_wanted: bool,
+    /// Somebody renamed the copy, and its end is still to be compared.
+    renamed: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
@@ -113,6 +115,7 @@ impl Source {
             job: None,
             next_job: None,
             reopen_wanted: false,
+            renamed: false,
             in_step: false,
             progressed: false,
             furthest: 0,
@@ -400,6 +403,12 @@ impl Source {
         }
     }
 
+    /// The recovery found the copy under another name, with an end that is not known to be right: once that
+    /// is compared, a new one goes on behind it.
+    pub fn handle_renamed(&mut self) {
+        (self.renamed, self.reopen_wanted) = (true, true);
+    }
+
     fn follow(&mut self, now: Instant) {
         self.set(State::Following { since: now, until: now + self.timing.idle_timeout });
     }
@@ -459,6 +468,7 @@ impl Source {
         let State::Storing { connected } = self.state else { return };
         self.generation = generation;
         self.place = place;
+        self.renamed = false;
         self.furthest = place.at;
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;

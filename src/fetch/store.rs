@@ -123,6 +123,9 @@ pub struct Standing<F: Fs> {
     pub place: Place,
     /// What the operator should know.
     pub events: Vec<Event>,
+    /// Somebody renamed the copy: what of it is not known to be durable is to be compared, and then a new
+    /// one begins behind it.
+    pub renamed: bool,
     /// A generation has ended, and this is its archive's line; after a start, the last one that did.
     pub ended: Option<Box<Line>>,
 }
@@ -134,7 +137,13 @@ impl<F: Fs> Standing<F> {
         place: Place,
         events: Vec<Event>,
     ) -> Standing<F> {
-        Standing { copy: Some(copy), generation: Some(generation), place, events, ended: None }
+        let generation = Some(generation);
+        Standing { copy: Some(copy), generation, place, events, renamed: false, ended: None }
+    }
+
+    /// Nothing is known of the generation.
+    fn without(copy: Option<OpenCopy<F>>, place: Place, events: Vec<Event>) -> Standing<F> {
+        Standing { copy, generation: None, place, events, renamed: false, ended: None }
     }
 }
 
@@ -248,8 +257,8 @@ impl<F: Fs> Store<F> {
                 self.boot.to_string()
             }
         };
-        let (base, durable) = (place.base, place.durable);
-        Pointer { generation, base, durable, copy, boot, state }
+        let Place { base, before, durable, .. } = *place;
+        Pointer { generation, base, before, durable, copy, boot, state }
     }
 
     pub(super) fn point(

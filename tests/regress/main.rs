@@ -1,4 +1,4 @@
-//! What was lost or repeated once, and nobody was told: both programs, real files.
+//! What was lost, repeated or said falsely once: each a test that failed then; both programs, real files.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -6,4 +6,6 @@ mod common;
 mod mirror;
 #[path = "../common/original.rs"]
 mod original;
+
+mod fetching;
 mod serving;

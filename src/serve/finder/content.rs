@@ -60,6 +60,8 @@ pub struct Match<F> {
     pub quiet: Duration,
     /// Where it is, if that is not the served path.
     pub rotated: Option<PathBuf>,
+    /// What is before `from`, where the fetcher will never have it.
+    pub tail: Option<Sample>,
 }
 
 impl<F> Match<F> {
@@ -74,6 +76,7 @@ impl<F> Match<F> {
             size: self.size,
             mtime_ns: self.facts.modified_ns,
             name: self.rotated.as_deref().map(told_as),
+            tail: self.tail,
         }
     }
 }
@@ -229,8 +232,10 @@ impl<L: Logs> Finder<'_, L> {
         }
         let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
         let from = if start == Start::End { facts.size } else { 0 };
+        // Without it nobody could tell the file from another before its next line comes.
+        let tail = self.sample_before(&file, from);
         let opened = (Body::Plain(file), facts);
-        Ok(self.found(None, opened, File::First, from, Duration::ZERO))
+        Ok(Match { tail, ..self.found(None, opened, File::First, from, Duration::ZERO) })
     }
 
     /// The candidate that is the one asked for.
@@ -485,7 +490,7 @@ impl<L: Logs> Finder<'_, L> {
             Body::Packed(_, unpacking) => from.saturating_add(unpacking.rest().len() as Offset),
         };
         let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
-        Match { body, facts, how, from, size, quiet, rotated }
+        Match { body, facts, how, from, size, quiet, rotated, tail: None }
     }
 }
 

@@ -76,7 +76,12 @@ impl<L: Logs> Finder<'_, L> {
     }
 
     /// Fills `buf` from `begin` on; false if there are fewer bytes.
-    fn fill(&self, file: &L::File, buf: &mut [u8], begin: Offset) -> std::io::Result<bool> {
+    pub(super) fn fill(
+        &self,
+        file: &L::File,
+        buf: &mut [u8],
+        begin: Offset,
+    ) -> std::io::Result<bool> {
         let mut filled = 0;
         while filled < buf.len() {
             match self.logs.read_at(file, &mut buf[filled..], begin + filled as Offset)? {

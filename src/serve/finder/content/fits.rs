@@ -110,4 +110,11 @@ impl<L: Logs> Finder<'_, L> {
         }
         Ok(Some(Read { digest: digester.digest(), masks }))
     }
+
+    /// The last bytes before `end`; `None` if there are none, or they can't be read.
+    pub(super) fn sample_before(&self, file: &L::File, end: Offset) -> Option<Sample> {
+        let mut bytes = vec![0; end.min(PIECE_BYTES as Offset) as usize];
+        let begin = end - bytes.len() as Offset;
+        self.fill(file, &mut bytes, begin).ok()?.then(|| Sample::of(&bytes))?
+    }
 }
