@@ -426,6 +426,23 @@ fn the_receipt_is_everything_fetched_and_then_proved() {
     assert_eq!(verdicts.len(), 4, "{told:?}");
 }
 
+#[test]
+fn the_receipt_is_not_given_while_a_generation_is_missing() {
+    let mut mirror = Mirror::of(&lines("old", 1000).repeat(5000));
+    let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
+    let (_responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    mirror.configure(address, "");
+    let fetcher = mirror.fetch_logs_as(&["--once", "--verify"]);
+    mirror.rotate_while_fetched(&fetcher, &lines("new", 100));
+    let (code, told) = ended(fetcher);
+    // The event, and then a line for each generation.
+    assert_eq!((code, told.len()), (Some(0), 3), "{told:?}");
+    assert!(told[0].contains(" rotated to "), "{told:?}");
+    assert!(told[1..].iter().all(|line| line.ends_with(" equal")), "{told:?}");
+    assert_eq!(mirror.kept(), mirror.generations);
+    drop(writer);
+}
+
 /// The mirror of seven bytes, and a responder that says what a test wants to a question for them.
 fn scripted() -> (Mirror, Scripted) {
     let mirror = Mirror::of(b"content");

@@ -287,7 +287,7 @@ impl Source {
             }
             Took::All => {}
         }
-        if alive && (self.handle_end_reached() || self.handle_once_at_end(now)) {
+        if (alive && self.handle_end_reached()) || self.handle_once(now, alive) {
             return;
         }
         self.set(State::Following { since, until: now + self.timing.idle_timeout });
@@ -448,6 +448,9 @@ impl Source {
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;
             self.note_generation();
+        }
+        if !matches!(job, Some(Job::Begin(_) | Job::Reopen)) {
+            self.note_other_copy();
         }
         if connected {
             self.follow(now);

@@ -82,7 +82,6 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
-        self.aim.current = true;
         let known = self.generation.map(|known| known.inode);
         let follows = match (known, status.verdict) {
             (None, _) => File::First,
@@ -95,6 +94,7 @@ impl Source {
             (Some(_), Verdict::Found) => File::Next,
             (Some(_), Verdict::Lost) => File::Lost(Why::Gone),
         };
+        self.note_answer(follows, true, None);
         self.handle_reply(now, follows, Generation::of(status.inode), 0);
     }
 
@@ -107,7 +107,7 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
-        self.aim.current = answer.name.is_none();
+        self.note_answer(file, answer.name.is_none(), Some(size));
         let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns), heard: size };
         self.handle_reply(now, file, generation, from);
     }
