@@ -6,8 +6,9 @@
 //!
 //! * [`proof`] which question is next, and what the answers mean; pure
 //! * [`lines`] what is told, and what of it is good
-//! * [`local`] our bytes; [`remote`] a question and its answer
+//! * [`bytes`] our bytes; [`local`] where they are; [`remote`] a question and its answer
 
+pub mod bytes;
 pub mod lines;
 pub mod local;
 pub mod proof;
@@ -31,8 +32,9 @@ use crate::proto::asked::Asked;
 use crate::proto::digest::Whole;
 use crate::sys::cause::cause;
 use crate::sys::fs::DiskFs;
+use bytes::Bytes;
 use lines::{Compared, Extent, Line, Listed, Verdict, What};
-use local::{Bytes, Copy, LOOK_INTERVAL, LOOKS_MAX, archive_of, read_copy};
+use local::{Copy, LOOK_INTERVAL, LOOKS_MAX, archive_of, read_copy};
 use proof::{Finding, Heard, Proof, Question, Step};
 use remote::{Responder, Told};
 
