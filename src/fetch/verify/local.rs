@@ -43,6 +43,14 @@ pub enum Copy {
     Unknown(String),
 }
 
+/// The archive that the pointer at `path` says the copy is becoming; its line in the manifest is still to
+/// come.
+pub fn becoming(fs: &DiskFs, copy: &Path, path: &Path) -> Option<OsString> {
+    let Ok(Some(Held::Pointer(pointer))) = read(fs, path) else { return None };
+    let State::Rotating { suffix, .. } = &pointer.state else { return None };
+    archive_path(copy, suffix).file_name().map(OsStr::to_owned)
+}
+
 /// `suffix` behind the name of `copy` and a dot.
 fn archive_path(copy: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(copy.file_name().unwrap_or_default());
@@ -142,11 +150,6 @@ fn same_copy(before: &Option<Held>, after: &Option<Held>) -> bool {
         }
         (before, after) => before == after,
     }
-}
-
-/// The path of an archive that the manifest of `copy` calls `name`.
-pub fn archive_of(copy: &Path, name: &OsStr) -> PathBuf {
-    copy.with_file_name(name)
 }
 
 #[cfg(test)]
