@@ -743,6 +743,24 @@ fn fetched_once_an_end_is_believed_only_behind_an_answer_that_was_given_after_an
 }
 
 #[test]
+fn fetched_once_a_responder_that_is_alive_and_sends_nothing_is_given_up_like_a_silent_one() {
+    let pause = TIMING.idle_timeout / 2;
+    for name in [None, Some(&b"/log.1"[..])] {
+        let mut life = once_at_end(1000);
+        life.goes_on(1010, name);
+        life.data(5);
+        assert!(!life.pass(pause).contains(&Output::Close));
+        // There are more, it says, and none comes.
+        life.source.handle_heartbeat(life.now, 1010, false, 6);
+        life.outputs();
+        let timeout = Fault::Read("timeout".to_owned());
+        let no_more = Fault::Read("no file follows the rotated one".to_owned());
+        let fault = if name.is_some() { no_more } else { timeout };
+        assert_eq!(life.pass(pause), [Output::Close, Output::Fail(fault)]);
+    }
+}
+
+#[test]
 fn fetched_once_a_source_of_which_bytes_were_lost_is_not_complete() {
     let mut life = once(1000);
     life.ask();

@@ -290,7 +290,9 @@ impl Source {
         if (alive && self.handle_end_reached()) || self.handle_once(now, alive) {
             return;
         }
-        self.set(State::Following { since, until: now + self.timing.idle_timeout });
+        if moved > 0 || !self.waits_for_bytes() {
+            self.set(State::Following { since, until: now + self.timing.idle_timeout });
+        }
         self.backoff.succeed();
         self.outputs.push_back(Output::Succeed);
     }

@@ -26,7 +26,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::manifest::{self, line_of, manifest_path, read_latest};
-use super::terms::Timing;
+use super::terms::{Timing, WORKING_MAX};
 use crate::config::{FetchConfig, Protocol, SourceConfig, emit_word};
 use crate::pos::{Generation, Offset, Position};
 use crate::proto::ask;
@@ -111,7 +111,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(source: &'a SourceConfig, timing: &'a Timing, lines: &'a Sender<Line>) -> Work<'a> {
-        let responder = Responder::new(&source.host, source.port, timing);
+        let responder = Responder::new(&source.host, source.port, timing, WORKING_MAX);
         Work { source, fs: DiskFs::for_reading(), responder, lines }
     }
 

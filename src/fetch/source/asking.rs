@@ -1,11 +1,11 @@
 //! What is asked, and what the answer means for what we have.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::Trust;
 use crate::fetch::manifest::Ending;
-use crate::fetch::terms::{Job, Output};
+use crate::fetch::terms::{Job, Output, WORKING_MAX};
 use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File, Why};
@@ -14,10 +14,6 @@ use crate::proto::refusal::{Code, Refusal};
 use crate::proto::request::{Request, is_plain};
 use crate::proto::status::{Status, Verdict};
 use crate::status::event::Fault;
-
-/// A responder may say so long that its answer takes a while: to unpack a terabyte takes longer, but who
-/// says nothing else for ever is not well.
-const WORKING_MAX: Duration = Duration::from_secs(3600);
 
 impl Source {
     /// Connected: the request goes out.

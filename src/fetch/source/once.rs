@@ -135,6 +135,11 @@ impl Source {
         }
     }
 
+    /// Whether it is bytes that are waited for. Where a source is followed, a sign of life is enough.
+    pub(super) fn waits_for_bytes(&self) -> bool {
+        self.aim.goal == Goal::Once
+    }
+
     /// What it means that nothing came for too long.
     pub(super) fn silence(&self) -> String {
         let waits = self.aim.goal == Goal::Once && !self.aim.current && self.place.verified();
