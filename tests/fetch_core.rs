@@ -157,6 +157,27 @@ impl Life {
         self.outputs()
     }
 
+    /// An end is told, and what follows is asked for: the same goes on, in protocol 1.
+    fn confirm(&mut self) {
+        let size = self.source.place().at;
+        assert_eq!(self.heartbeat(), [Output::Succeed, Output::Close]);
+        assert_eq!(self.ask(), format!("/log 7 {size}\n"));
+        assert_eq!(self.status("O 7"), [Output::Close]);
+        let overlap = size.min(OVERLAP);
+        assert_eq!(self.ask(), format!("/log 7 {}\n", size - overlap));
+        assert_eq!(self.status("O 7"), []);
+        assert_eq!(self.data(overlap), [Output::Succeed]);
+    }
+
+    /// In protocol 2 the same goes on where we are, of `size` bytes.
+    fn goes_on(&mut self, size: u64, name: Option<&[u8]>) -> Vec<Output> {
+        let from = self.source.place().at;
+        let name = name.map(<[u8]>::to_vec);
+        let same = Answer { name, ..answer(File::Same, b"a", from, size) };
+        self.source.handle_answer(self.now, &same);
+        self.outputs()
+    }
+
     /// The job that runs ends with a fresh copy of generation `next`.
     fn rotated(&mut self, next: Option<u64>) -> Vec<Output> {
         self.source.handle_standing(self.now, next.map(generation), Place::default());
@@ -727,8 +748,10 @@ fn fetched_once_a_source_is_complete_when_all_of_it_is_durable() {
     life.ask();
     life.status("O 7");
     assert_eq!(life.data(256 + 10), [Output::Succeed]);
+    life.confirm();
     // A checkpoint that began before the last bytes came does not make them durable.
-    assert_eq!(life.pass(SYNC), [Output::Do(Job::Checkpoint)]);
+    let due = life.source.deadline().unwrap();
+    assert_eq!(life.pass(due - life.now), [Output::Do(Job::Checkpoint)]);
     assert_eq!(life.data(10), [Output::Succeed]);
     assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close]);
     assert_eq!((life.source.wants(), life.source.deadline()), (Wants::Nothing, None));
@@ -740,12 +763,88 @@ fn fetched_once_a_source_is_complete_when_all_of_it_is_durable() {
 }
 
 #[test]
-fn fetched_once_a_source_with_nothing_new_is_complete_at_once() {
+fn fetched_once_a_source_with_nothing_new_is_complete_when_that_is_said_once_more() {
     let mut life = once(1000);
     life.ask();
     life.status("O 7");
     life.data(256);
+    life.confirm();
     assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::Complete]);
+}
+
+/// A source that is fetched once in protocol 2, whose first end was reached; and that asks again.
+fn once_at_end(size: u64) -> Life {
+    let first = answer(File::First, b"a", 0, size);
+    let mut life = Life::at(None, Place::default());
+    life.source.aim(Goal::Once);
+    life.ask();
+    life.source.handle_answer(life.now, &first);
+    let Some(Output::Do(Job::Begin(known))) = life.source.poll_output() else { panic!() };
+    life.source.handle_standing(life.now, Some(known), Place::default());
+    assert_eq!(life.data(size), [Output::Succeed, Output::Close]);
+    assert_eq!(life.ask(), format!("/log 7 {size}\n"));
+    life
+}
+
+#[test]
+fn fetched_once_an_end_is_believed_only_behind_an_answer_that_was_given_after_an_end() {
+    let complete = [Output::Succeed, Output::Close, Output::Do(Job::Checkpoint)];
+    let mut life = once_at_end(1000);
+    assert_eq!(life.goes_on(1000, None), []);
+    assert_eq!(life.heartbeat(), complete);
+
+    // What was written since comes as well; a log that is always written to has no other end.
+    let mut life = once_at_end(1000);
+    assert_eq!(life.goes_on(1010, None), []);
+    assert_eq!(life.data(9), [Output::Succeed]);
+    assert_eq!(life.data(2), complete);
+
+    // It was rotated meanwhile: it is followed to its end, and so is what comes next.
+    let mut life = once_at_end(1000);
+    assert_eq!(life.goes_on(1000, Some(b"/log.1")), []);
+    assert_eq!(life.heartbeat(), [Output::Succeed]);
+    assert_eq!(life.data(10), [Output::Succeed]);
+    assert_eq!(life.closed(), [Output::Close]);
+    assert_eq!(life.ask(), "/log 7 1010\n");
+    let next = Answer { inode: Inode::new(8), ..answer(File::Next, b"b", 0, 0) };
+    life.source.handle_answer(life.now, &next);
+    assert!(is_job(&life.outputs()));
+    life.rotated(Some(8));
+    assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close]);
+    assert_eq!(life.ask(), "/log 8 0\n");
+    assert_eq!(life.status("O 8"), []);
+    assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::Complete]);
+}
+
+#[test]
+fn fetched_once_a_responder_that_is_alive_and_sends_nothing_is_given_up_like_a_silent_one() {
+    let pause = TIMING.idle_timeout / 2;
+    for name in [None, Some(&b"/log.1"[..])] {
+        let mut life = once_at_end(1000);
+        life.goes_on(1010, name);
+        life.data(5);
+        assert!(!life.pass(pause).contains(&Output::Close));
+        // There are more, it says, and none comes.
+        life.source.handle_heartbeat(life.now, 1010, false, 6);
+        life.outputs();
+        let timeout = Fault::Read("timeout".to_owned());
+        let no_more = Fault::Read("no file follows the rotated one".to_owned());
+        let fault = if name.is_some() { no_more } else { timeout };
+        assert_eq!(life.pass(pause), [Output::Close, Output::Fail(fault)]);
+    }
+}
+
+#[test]
+fn fetched_once_a_source_of_which_bytes_were_lost_is_not_complete() {
+    let mut life = once(1000);
+    life.ask();
+    assert_eq!(life.status("L 8").first(), Some(&lost(7, 1000)));
+    life.rotated(Some(8));
+    assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close]);
+    life.ask();
+    life.status("O 8");
+    assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::GiveUp]);
+    assert_eq!(life.source.lost().map(|lost| Output::Tell(lost.clone())), Some(lost(7, 1000)));
 }
 
 #[test]
@@ -778,6 +877,7 @@ fn fetched_once_a_disk_that_never_syncs_is_given_up_though_the_same_bytes_come_a
         life.status("O 7");
         let missing = 1010 - life.source.place().at;
         life.data(missing);
+        life.confirm();
         assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::Do(Job::Checkpoint)]);
         let fault = Fault::Store("cannot sync".to_owned());
         life.source.handle_store_fault(life.now, fault.clone());

@@ -17,7 +17,7 @@ use common::{Dir, Program, inode, lasting_port, wait_until};
 use fetchlogs::pos::{Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, emit_answer};
 use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
-use mirror::Mirror;
+use mirror::{Mirror, with_suffix};
 use nix::sys::signal::Signal;
 use original::{OriginalResponder, ResponderTimes, masked};
 use scripted::Scripted;
@@ -136,9 +136,12 @@ fn what_was_truncated_under_an_old_responder_is_found_out_before_it_is_given_up(
     assert_eq!(once(&mirror), (Some(0), String::new()));
     mirror.truncate(b"short\n");
     let mut fetcher = mirror.fetch_logs_as(&["--once"]);
-    assert_eq!(fetcher.ended().code(), Some(0));
-    fetcher.wait_said(&format!("lost {}:", mirror.inode()));
+    assert_eq!(fetcher.ended().code(), Some(1));
+    let lost = format!("lost {}:{}", mirror.inode(), mirror.generations[0].len());
+    fetcher.wait_said(&lost);
+    fetcher.complained(&format!(": bytes were {lost} to an unknown end\n"));
     assert_kept(&mirror);
+    assert_eq!(once(&mirror), (Some(0), String::new()));
 }
 
 #[test]
@@ -241,6 +244,39 @@ fn a_rotated_file_that_is_still_open_is_waited_for() {
 }
 
 #[test]
+fn a_log_that_is_rotated_while_it_is_fetched_is_complete_with_the_next_one() {
+    let mut mirror = Mirror::of(&lines("old", 1000).repeat(5000));
+    // The end of the old file is told before the file has ended.
+    let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
+    let (_responder, address) = serve(&mirror);
+    mirror.configure(address, "");
+    let fetcher = mirror.fetch_logs_as(&["--once"]);
+    mirror.rotate_while_fetched(&fetcher, &lines("new", 100));
+    assert_eq!(ended(fetcher), (Some(0), String::new()));
+    assert_kept(&mirror);
+    drop(writer);
+}
+
+#[test]
+fn bytes_that_were_lost_are_not_here() {
+    let mut mirror = Mirror::of(&lines("first", 100));
+    let (_responder, address) = serve(&mirror);
+    mirror.configure(address, "");
+    assert_eq!(once(&mirror), (Some(0), String::new()));
+    let (inode, have) = (mirror.inode(), mirror.generations[0].len());
+    mirror.append(&lines("first, still", 100));
+    mirror.rotate(&lines("second", 100));
+    fs::remove_file(with_suffix(&mirror.log, "1")).unwrap();
+    let (code, stderr) = once(&mirror);
+    let path = mirror.log.display();
+    let lost = format!("bytes were lost {inode}:{have} to an unknown end");
+    assert_eq!((code, stderr), (Some(1), format!("cannot complete 127.0.0.1 {path}: {lost}\n")));
+    // All that follows is here, and that is what the next run is about.
+    assert_eq!(mirror.kept().pop().unwrap(), lines("second", 100));
+    assert_eq!(once(&mirror), (Some(0), String::new()));
+}
+
+#[test]
 fn a_rotated_file_is_not_the_end_of_its_source() {
     let mirror = Mirror::of(b"");
     let responder = Scripted::new();
@@ -257,6 +293,10 @@ fn a_rotated_file_is_not_the_end_of_its_source() {
     // No end was told yet.
     assert_eq!(fetcher.try_ended(), None);
     asked.send([data(b"two"), emit_heartbeat(3, 1)].concat());
+    // Nor is an end believed before it was asked for once more.
+    let mut asked = responder.asked();
+    assert_eq!((asked.from(), fetcher.try_ended()), (3, None));
+    asked.send([answer(File::Same, 1002, 3, None), emit_heartbeat(3, 1)].concat());
     assert_eq!(fetcher.ended().code(), Some(0));
     assert_eq!(mirror.kept(), [b"one", b"two"]);
 }
@@ -287,6 +327,7 @@ fn a_source_that_has_less_than_the_copy_is_not_complete() {
     let fetcher = mirror.fetch_logs_as(&["--once"]);
     let whole = [answer(File::First, 1001, 0, None), data(b"content"), emit_heartbeat(7, 1)];
     responder.asked().send(whole.concat());
+    responder.asked().send([answer(File::Same, 1001, 7, None), emit_heartbeat(7, 1)].concat());
     assert_eq!(ended(fetcher).0, Some(0));
     let fetcher = mirror.fetch_logs_as(&["--once"]);
     for _ in 0..3 {

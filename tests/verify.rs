@@ -8,6 +8,7 @@ mod original;
 #[path = "common/scripted.rs"]
 mod scripted;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -269,6 +270,7 @@ fn bytes_that_were_lost_when_it_was_fetched_stay_told() {
     let mut bed = Bed::new();
     let end = bed.archives[1].to;
     bed.archives[1].lost = Some(Gap { from: end, to: Some(end + 9) });
+    fs::remove_file(bed.archive(2)).unwrap();
     bed.archives[2].archive = None;
     bed.write_manifest();
     let mut told = bed.told("equal", ["equal", "equal", "missing"]);
@@ -306,7 +308,75 @@ fn a_line_of_the_manifest_that_was_changed_is_told_and_one_that_is_torn_is_none(
     let mut told = bed.told("equal", ALL_EQUAL);
     let path = bed.mirror.log.display();
     told[1] = format!("127.0.0.1 {path} manifest damaged: 1 line can't be read");
+    told.push(format!("127.0.0.1 {path} archive {} not in the manifest", bed.name(0)));
     bed.assert_told(1, &told);
+}
+
+#[test]
+fn an_archive_that_no_line_of_the_manifest_names_is_told() {
+    let bed = Bed::new();
+    let path = bed.mirror.log.display().to_string();
+    let stray = |name: &str| format!("127.0.0.1 {path} archive {name} not in the manifest");
+    let beside = |name: &str| fs::write(bed.mirror.copy.with_file_name(name), "x").unwrap();
+    let whole = fs::read(bed.manifest()).unwrap();
+    // What else lies there is none of ours.
+    for name in ["1", "2026", "20261121142249x", "20261121142249.", "unverified.0-3", "gz"] {
+        beside(&format!("app.log.{name}"));
+    }
+    beside("app.log20261121142249");
+    beside("other.20261121142249");
+    bed.assert_told(0, &bed.told("equal", ALL_EQUAL));
+    // The last line was damaged.
+    let mut damaged = whole.clone();
+    let at = damaged.len() - 30;
+    damaged[at] ^= 1;
+    fs::write(bed.manifest(), damaged).unwrap();
+    let (code, told) = verify(&bed.mirror);
+    assert_eq!((code, told.last()), (Some(1), Some(&stray(&bed.name(2)))), "{told:?}");
+    // A second one of the same second, and one that somebody compressed.
+    beside("app.log.20261121000000.1");
+    beside("app.log.20261121000000.gz");
+    fs::write(bed.manifest(), whole).unwrap();
+    let mut told = bed.told("equal", ALL_EQUAL);
+    let strays = ["app.log.20261121000000.gz", "app.log.20261121000000.1"].map(stray);
+    told.extend(strays.clone());
+    bed.assert_told(1, &told);
+    fs::remove_file(bed.manifest()).unwrap();
+    let mut told = vec![bed.copy_line() + "equal"];
+    told.extend(strays);
+    told.extend((0..3).map(|at| stray(&bed.name(at))));
+    bed.assert_told(1, &told);
+}
+
+#[test]
+fn an_archive_that_was_compressed_here_is_proved_under_the_name_that_it_has_now() {
+    let mut bed = Bed::new();
+    let pack = |at: usize| {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&fs::read(bed.archive(at)).unwrap()).unwrap();
+        fs::write(with_suffix(&bed.archive(at), "gz"), packed.finish().unwrap()).unwrap();
+        fs::remove_file(bed.archive(at)).unwrap();
+    };
+    (0..3).for_each(pack);
+    fs::remove_file(bed.rotated(0)).unwrap();
+    flip(&bed.rotated(1), &[512]);
+    let packed: Vec<PathBuf> = (0..3).map(|at| with_suffix(&bed.archive(at), "gz")).collect();
+    let whole = fs::read(&packed[2]).unwrap();
+    fs::write(&packed[2], &whole[..whole.len() / 2]).unwrap();
+    let line = bed.archive_line(2);
+    for (line, packed) in bed.archives.iter_mut().zip(&packed) {
+        line.archive = packed.file_name().map(OsString::from);
+    }
+    let gone = "gone at the source, equal to the manifest";
+    let changed = "differs at 512-513, equal to the manifest";
+    let (code, told) = verify(&bed.mirror);
+    assert_eq!(code, Some(1));
+    assert_eq!(told[..3], bed.told("equal", [gone, changed, ""])[..3]);
+    let cannot = format!("cannot verify: cannot unpack {}: ", packed[2].display());
+    assert!(told[3].starts_with(&(line + &cannot)), "{told:?}");
+    fs::write(&packed[2], whole).unwrap();
+    flip(&bed.rotated(1), &[512]);
+    bed.assert_told(0, &bed.told("equal", [gone, "equal", "equal"]));
 }
 
 #[test]
@@ -424,6 +494,23 @@ fn the_receipt_is_everything_fetched_and_then_proved() {
     let verdicts: Vec<&String> =
         told.iter().filter(|line| line.ends_with("cannot verify: Connection refused")).collect();
     assert_eq!(verdicts.len(), 4, "{told:?}");
+}
+
+#[test]
+fn the_receipt_is_not_given_while_a_generation_is_missing() {
+    let mut mirror = Mirror::of(&lines("old", 1000).repeat(5000));
+    let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
+    let (_responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    mirror.configure(address, "");
+    let fetcher = mirror.fetch_logs_as(&["--once", "--verify"]);
+    mirror.rotate_while_fetched(&fetcher, &lines("new", 100));
+    let (code, told) = ended(fetcher);
+    // The event, and then a line for each generation.
+    assert_eq!((code, told.len()), (Some(0), 3), "{told:?}");
+    assert!(told[0].contains(" rotated to "), "{told:?}");
+    assert!(told[1..].iter().all(|line| line.ends_with(" equal")), "{told:?}");
+    assert_eq!(mirror.kept(), mirror.generations);
+    drop(writer);
 }
 
 /// The mirror of seven bytes, and a responder that says what a test wants to a question for them.

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::copy::{Place, Took};
 use super::manifest::{Ending, Line};
-use super::terms::{End, Recheck, Timing, Wants};
+use super::terms::{End, Recheck, Timing, WORKING_MAX, Wants};
 use crate::pos::{Offset, Position};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File};
@@ -70,7 +70,7 @@ enum State {
     Idle,
     Queued,
     Connecting { until: Instant },
-    Asking { until: Instant },
+    Asking { since: Instant, until: Instant },
     Opening,
     Receiving { until: Instant, ends: Instant, place: Option<Place> },
     Recording,
@@ -157,7 +157,7 @@ impl Late {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Idle => self.waiting.iter().filter_map(|ended| ended.due).min(),
-            State::Connecting { until } | State::Asking { until } => Some(until),
+            State::Connecting { until } | State::Asking { until, .. } => Some(until),
             State::Receiving { until, ends, .. } => Some(until.min(ends)),
             State::Queued | State::Opening | State::Recording => None,
         }
@@ -250,7 +250,7 @@ impl Late {
             State::Connecting { until } if until <= now => {
                 self.fail(now, "cannot connect: timeout")
             }
-            State::Asking { until } if until <= now => self.fail(now, "no answer: timeout"),
+            State::Asking { until, .. } if until <= now => self.fail(now, "no answer: timeout"),
             State::Receiving { until, ends, .. } if until.min(ends) <= now => {
                 self.finish(now, "timeout");
             }
@@ -293,13 +293,15 @@ impl Late {
         let have = Some(Position { inode: line.inode, offset: line.to });
         let asked = Asked { id: line.id, seen_ns: line.seen_ns, ..Asked::default() };
         let request = Request { path: self.remote.clone(), have, two: Some(Box::new(asked)) };
-        self.set(State::Asking { until: now + self.timing.reply_timeout });
+        self.set(State::Asking { since: now, until: now + self.timing.reply_timeout });
         self.outputs.push_back(Output::Ask(request));
     }
 
     /// The status line has come.
     pub fn handle_reply(&mut self, now: Instant, reply: &Reply) {
-        let (State::Asking { .. }, Some(ended)) = (&self.state, &self.active) else { return };
+        let (&State::Asking { since, .. }, Some(ended)) = (&self.state, &self.active) else {
+            return;
+        };
         match reply {
             Reply::Two(answer) => match answer.file {
                 // Compressed or restored it has another identity. But any file may begin as a short one
@@ -313,8 +315,11 @@ impl Late {
                 File::Next => self.answer_nothing(),
                 File::First | File::Lost(_) => self.drop_active("the responder has it no more"),
             },
+            Reply::Working if now.saturating_duration_since(since) >= WORKING_MAX => {
+                self.fail(now, "no answer for an hour");
+            }
             Reply::Working => {
-                self.set(State::Asking { until: now + self.timing.reply_timeout });
+                self.set(State::Asking { since, until: now + self.timing.reply_timeout });
             }
             Reply::One(_) => self.drop_active("the responder speaks protocol 1"),
             Reply::Refused(refusal) => match refusal.code {

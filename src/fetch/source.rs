@@ -305,10 +305,12 @@ impl Source {
             }
             Took::All => {}
         }
-        if alive && (self.handle_end_reached() || self.handle_once_at_end(now)) {
+        if (alive && self.handle_end_reached()) || self.handle_once(now, alive) {
             return;
         }
-        self.set(State::Following { since, until: now + self.timing.idle_timeout });
+        if moved > 0 || !self.waits_for_bytes() {
+            self.set(State::Following { since, until: now + self.timing.idle_timeout });
+        }
         self.backoff.succeed();
         self.outputs.push_back(Output::Succeed);
     }
@@ -473,6 +475,9 @@ impl Source {
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;
             self.note_generation();
+        }
+        if !matches!(job, Some(Job::Begin(_) | Job::Reopen)) {
+            self.note_other_copy();
         }
         if connected {
             self.follow(now);

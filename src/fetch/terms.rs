@@ -9,6 +9,10 @@ use crate::pos::{Generation, Offset};
 use crate::proto::request::Request;
 use crate::status::event::{Event, Fault};
 
+/// A responder may say so long that it works on its answer: to unpack a terabyte takes longer, but who says
+/// nothing else for ever is not well.
+pub const WORKING_MAX: Duration = Duration::from_secs(3600);
+
 /// The operator's time limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {

@@ -6,33 +6,37 @@
 //!
 //! * [`proof`] which question is next, and what the answers mean; pure
 //! * [`lines`] what is told, and what of it is good
-//! * [`local`] our bytes; [`remote`] a question and its answer
+//! * [`bytes`] our bytes; [`local`] and [`shelf`] where they are; [`remote`] a question and its answer
 
+pub mod bytes;
 pub mod lines;
 pub mod local;
 pub mod proof;
 pub mod remote;
+pub mod shelf;
 
-use std::collections::{HashMap, VecDeque};
-use std::ffi::OsStr;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::manifest::{self, line_of, manifest_path, read_latest};
-use super::terms::Timing;
+use super::terms::{Timing, WORKING_MAX};
 use crate::config::{FetchConfig, Protocol, SourceConfig, emit_word};
 use crate::pos::{Generation, Offset, Position};
 use crate::proto::ask;
 use crate::proto::asked::Asked;
 use crate::proto::digest::Whole;
 use crate::sys::cause::cause;
-use crate::sys::fs::DiskFs;
+use crate::sys::fs::{DiskFs, dir_of};
+use bytes::Bytes;
 use lines::{Compared, Extent, Line, Listed, Verdict, What};
-use local::{Bytes, Copy, LOOK_INTERVAL, LOOKS_MAX, archive_of, read_copy};
+use local::{Copy, LOOK_INTERVAL, LOOKS_MAX, becoming, read_copy};
 use proof::{Finding, Heard, Proof, Question, Step};
 use remote::{Responder, Told};
 
@@ -107,7 +111,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(source: &'a SourceConfig, timing: &'a Timing, lines: &'a Sender<Line>) -> Work<'a> {
-        let responder = Responder::new(&source.host, source.port, timing);
+        let responder = Responder::new(&source.host, source.port, timing, WORKING_MAX);
         Work { source, fs: DiskFs::for_reading(), responder, lines }
     }
 
@@ -132,53 +136,75 @@ impl<'a> Work<'a> {
             }
             Copy::Unknown(why) => self.tell(What::Copy(None), Verdict::Unreadable(why)),
         }?;
+        self.verify_archives()
+    }
+
+    fn verify_archives(&mut self) -> Listened {
+        let (local, pointer) = (&self.source.local, &self.source.pointer);
+        // In this order: an archive that is there has its line, or the pointer tells of it.
+        let beside = shelf::archives(&self.fs, local);
+        let becoming = becoming(&self.fs, local, pointer);
         let path = manifest_path(pointer);
-        match read_latest(&self.fs, &path) {
-            Ok(None) => Ok(()),
-            Ok(Some((archives, extent))) => {
-                if extent.damaged > 0 {
-                    self.tell(What::Manifest, Verdict::Damaged(extent.damaged))?;
-                }
-                archives.into_iter().try_for_each(|archive| self.verify_archive(archive))
-            }
+        let read = read_latest(&self.fs, &path).map(Option::unwrap_or_default);
+        let (archives, extent) = match read {
+            Ok(read) => read,
             Err(error) => {
                 let why = format!("cannot read {}: {}", path.display(), cause(&error));
+                return self.tell(What::Manifest, Verdict::Unreadable(why));
+            }
+        };
+        if extent.damaged > 0 {
+            self.tell(What::Manifest, Verdict::Damaged(extent.damaged))?;
+        }
+        let listed: HashSet<OsString> =
+            archives.iter().filter_map(|line| line.archive.clone()).chain(becoming).collect();
+        archives.into_iter().try_for_each(|archive| self.verify_archive(archive))?;
+        match beside {
+            Ok(beside) => beside
+                .iter()
+                .filter(|name| !listed.contains(&name.plain))
+                .try_for_each(|name| self.tell(archive(&name.now, None), Verdict::Unlisted)),
+            Err(error) => {
+                let why = format!("cannot list {}: {}", dir_of(local).display(), cause(&error));
                 self.tell(What::Manifest, Verdict::Unreadable(why))
             }
         }
     }
 
     fn verify_archive(&mut self, mut listed: manifest::Line) -> Listened {
-        let verdict = match listed.archive.clone() {
-            None => Verdict::Missing,
-            Some(name) => match self.settled(&name, &mut listed) {
-                Ok(None) => Verdict::Missing,
-                Ok(Some((_, len))) if len != listed.to - listed.from => Verdict::Length(len),
-                Ok(Some((bytes, _))) => self.compare(&listed, bytes),
-                Err(why) => Verdict::Unreadable(why),
-            },
+        let mut name = listed.archive.clone().unwrap_or("-".into());
+        let found = match listed.archive {
+            None => Ok(None),
+            Some(_) => self.settled(&name, &mut listed),
         };
-        let name = listed
-            .archive
-            .as_deref()
-            .map_or("-".to_owned(), |name| emit_word(OsStr::as_bytes(name)));
+        let verdict = match found {
+            Ok(None) => Verdict::Missing,
+            Ok(Some((bytes, len))) => {
+                name = bytes.name().to_owned();
+                match len == listed.to - listed.from {
+                    true => self.compare(&listed, bytes),
+                    false => Verdict::Length(len),
+                }
+            }
+            Err(why) => Verdict::Unreadable(why),
+        };
         let extent = Extent { inode: listed.inode, range: listed.from..listed.to };
-        let what = What::Archive { name, extent };
+        let what = archive(&name, Some(extent));
         self.tell(what.clone(), verdict)?;
         listed.lost.map_or(Ok(()), |gap| self.tell(what, Verdict::Lost(gap)))
     }
 
     /// The archive called `name` and its length, once the manifest tells of it as it is: bytes that come
-    /// late may just be put into it. Its line is read again meanwhile.
+    /// late may just be put into it. Its line is read again meanwhile. It may have been compressed.
     fn settled(
         &self,
         name: &OsStr,
         listed: &mut manifest::Line,
     ) -> Result<Option<(Bytes, Offset)>, String> {
-        let path = archive_of(&self.source.local, name);
+        let path = self.source.local.with_file_name(name);
         for _ in 0..LOOKS_MAX {
             let Some((bytes, len)) = Bytes::open(&self.fs, &path, listed.from)? else {
-                return Ok(None);
+                return self.packed(&path, listed.from);
             };
             // One that is shorter was never to be.
             if len <= listed.to - listed.from {
@@ -190,6 +216,15 @@ impl<'a> Work<'a> {
             }
         }
         Bytes::open(&self.fs, &path, listed.from)
+    }
+
+    /// What the archive at `path` was compressed to.
+    fn packed(&self, path: &Path, base: Offset) -> Result<Option<(Bytes, Offset)>, String> {
+        shelf::packed(path)
+            .find_map(|(path, format)| {
+                Bytes::open_packed(&self.fs, &path, base, format).transpose()
+            })
+            .transpose()
     }
 
     fn compare(&mut self, listed: &manifest::Line, mut bytes: Bytes) -> Verdict {
@@ -254,4 +289,8 @@ impl<'a> Work<'a> {
             tries += 1;
         }
     }
+}
+
+fn archive(name: &OsStr, extent: Option<Extent>) -> What {
+    What::Archive { name: emit_word(name.as_bytes()), extent }
 }

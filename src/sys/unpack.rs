@@ -31,15 +31,18 @@ pub enum Format {
 }
 
 impl Format {
+    /// How names end, and what that says.
+    pub const SUFFIXES: [(&[u8], Format); 4] = [
+        (b".gz", Format::Gzip),
+        (b".zst", Format::Zstd),
+        (b".xz", Format::Xz),
+        (b".bz2", Format::Bzip2),
+    ];
+
     /// The format that a file's name tells; `None` if it is none of these.
     pub fn of_name(name: &[u8]) -> Option<Format> {
-        let suffixes: [(&[u8], Format); 4] = [
-            (b".gz", Format::Gzip),
-            (b".zst", Format::Zstd),
-            (b".xz", Format::Xz),
-            (b".bz2", Format::Bzip2),
-        ];
-        suffixes.into_iter().find(|(suffix, _)| name.ends_with(suffix)).map(|(_, format)| format)
+        let mut suffixes = Format::SUFFIXES.into_iter();
+        suffixes.find(|(suffix, _)| name.ends_with(suffix)).map(|(_, format)| format)
     }
 }
 

@@ -10,7 +10,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Program, lasting_port, wait_seeing};
+use nix::sys::signal::Signal;
+
+use crate::common::{Program, lasting_port, wait_seeing, wait_until};
 use crate::original::{Line, masked};
 
 /// One log on its host and everything that is kept of it in the centre, and what was ever written to
@@ -88,6 +90,17 @@ impl Mirror {
         let mut log = File::create(&self.log).unwrap();
         log.write_all(content).unwrap();
         self.generations.push(content.to_vec());
+    }
+
+    /// The log, which is long, is rotated when a part of it is here: `fetcher` stands still until that is
+    /// done.
+    pub fn rotate_while_fetched(&mut self, fetcher: &Program, content: &[u8]) {
+        let here = |copy: &Path| fs::metadata(copy).map_or(0, |facts| facts.len() as usize);
+        wait_until("a part is here", || here(&self.copy) > 0);
+        fetcher.signal(Signal::SIGSTOP);
+        assert!(here(&self.copy) < self.generations.last().unwrap().len(), "it was too fast");
+        self.rotate(content);
+        fetcher.signal(Signal::SIGCONT);
     }
 
     /// The log's inode number.

@@ -58,7 +58,8 @@ impl Fetcher {
 
 fn unfinished(entry: &Entry, otherwise: &str) -> Unfinished {
     let fault = entry.repeats.fault().map(Fault::to_string);
-    let why = fault.as_deref().unwrap_or(otherwise);
+    let why = fault.or_else(|| entry.core.lost().map(|lost| format!("bytes were {lost}")));
+    let why = why.as_deref().unwrap_or(otherwise);
     let why = why.strip_prefix("ERR ").unwrap_or(why).to_owned();
     Unfinished { source: entry.config.clone(), why }
 }

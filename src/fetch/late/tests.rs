@@ -376,6 +376,18 @@ fn who_can_not_be_asked_is_asked_ever_less_often_and_at_once_when_the_source_is_
 }
 
 #[test]
+fn who_says_for_ever_that_the_answer_takes_a_while_is_not_waited_for() {
+    let mut life = Life::after_one();
+    life.ask();
+    let asked = life.now;
+    while life.reply(&Reply::Working).is_empty() {
+        assert!(life.now <= asked + WORKING_MAX);
+        life.now += TIMING.reply_timeout / 2;
+    }
+    assert!(life.now >= asked + WORKING_MAX && !life.late.pending());
+}
+
+#[test]
 fn a_fault_of_our_disk_is_told_once_and_tried_again() {
     let full = || "No space left on device".to_owned();
     let mut life = Life::after_one();

@@ -1,12 +1,12 @@
 //! What is asked, and what the answer means for what we have.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::Trust;
 use crate::fetch::manifest::Ending;
 use crate::fetch::store::Cut;
-use crate::fetch::terms::{Job, Output};
+use crate::fetch::terms::{Job, Output, WORKING_MAX};
 use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File, Why};
@@ -15,10 +15,6 @@ use crate::proto::refusal::{Code, Refusal};
 use crate::proto::request::{Request, is_plain};
 use crate::proto::status::{Status, Verdict};
 use crate::status::event::Fault;
-
-/// A responder may say so long that its answer takes a while: to unpack a terabyte takes longer, but who
-/// says nothing else for ever is not well.
-const WORKING_MAX: Duration = Duration::from_secs(3600);
 
 impl Source {
     /// Connected: the request goes out.
@@ -83,7 +79,6 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
-        self.aim.current = true;
         let known = self.generation.map(|known| known.inode);
         let follows = match (known, status.verdict) {
             (None, _) => File::First,
@@ -96,6 +91,7 @@ impl Source {
             (Some(_), Verdict::Found) => File::Next,
             (Some(_), Verdict::Lost) => File::Lost(Why::Gone),
         };
+        self.note_answer(follows, true, None);
         self.handle_reply(now, follows, Generation::of(status.inode), 0);
     }
 
@@ -108,7 +104,7 @@ impl Source {
             self.handle_wire_fault(now, &fault);
             return;
         }
-        self.aim.current = answer.name.is_none();
+        self.note_answer(file, answer.name.is_none(), Some(size));
         let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns), heard: size };
         if self.generation.is_none() {
             self.place.before = tail;

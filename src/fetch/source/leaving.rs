@@ -129,6 +129,7 @@ impl Source {
         let from = self.place.base + cut.map_or(self.place.size, |cut| cut.at);
         let to = Some(lost.heard).filter(|&heard| heard > from);
         let event = Event::Lost { inode: lost.inode, offset: from, end: to };
+        self.note_lost(&event);
         self.outputs.push_back(Output::Tell(event));
         Gap { from, to }
     }

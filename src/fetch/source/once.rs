@@ -1,9 +1,15 @@
 //! A source that is fetched once: when all of it is here, and when that is given up.
 //!
 //! All of it is here when the responder says that there is no more of the current file, and everything
-//! that the copy has was compared. In protocol 2 a heartbeat says so, unless the status line named
-//! another path: then it is a rotated file that is followed, and another one comes after it. Protocol 1
-//! does not tell which file it is.
+//! that the copy has was compared. Which file is the current one its answer says, in protocol 2: not one
+//! for which the status line names another path, since that was rotated, and another one comes after it.
+//! But it says so before the bytes come, and while they do the file may be rotated. So an end is believed
+//! only behind an answer that was given after an end: at the first one the connection is closed, and what
+//! follows is asked for. An end is a heartbeat; or as many bytes as the file had when the answer was given,
+//! since a log that is always written to has no other. Protocol 1 tells neither path nor size: there the
+//! same number in a new answer is all that can be known.
+//!
+//! Nor is it all here if bytes were told as lost on the way.
 //!
 //! It is given up after [`FAILURES_MAX`] failures in a row between which nothing moved on. A responder that
 //! says that it is busy is asked more often: it may be waiting for a file that is being compressed, or be
@@ -14,7 +20,8 @@ use std::time::Instant;
 use super::{Source, State};
 use crate::fetch::terms::{Goal, Job, Output};
 use crate::pos::Offset;
-use crate::status::event::Fault;
+use crate::proto::answer::File;
+use crate::status::event::{Event, Fault};
 
 /// Failures in a row, without a byte or a generation between them, after which a source is given up.
 const FAILURES_MAX: u32 = 3;
@@ -28,6 +35,12 @@ pub(super) struct Aim {
     goal: Goal,
     /// What is followed is the current file, as far as the responder tells.
     pub(super) current: bool,
+    /// How many bytes that had when the responder answered, if it told.
+    size: Option<Offset>,
+    /// An end of this generation was reached before the responder answered.
+    confirming: bool,
+    /// What was lost first.
+    lost: Option<Event>,
     /// Failures since something moved on.
     failures: u32,
     /// How often the responder was busy since then.
@@ -42,6 +55,28 @@ impl Source {
     /// What the source is fetched for, if not to be followed for ever.
     pub fn aim(&mut self, goal: Goal) {
         self.aim.goal = goal;
+    }
+
+    /// The responder has answered with the file that stands so to what we have, the current one or not.
+    pub(super) fn note_answer(&mut self, follows: File, current: bool, size: Option<Offset>) {
+        self.aim.current = current;
+        self.aim.size = size.filter(|_| current);
+        self.aim.confirming &= follows == File::Same;
+    }
+
+    /// What the copy has may be less than before, or another generation's.
+    pub(super) fn note_other_copy(&mut self) {
+        self.aim.confirming = false;
+    }
+
+    /// Bytes can't be had any more, says `event`.
+    pub(super) fn note_lost(&mut self, event: &Event) {
+        self.aim.lost.get_or_insert_with(|| event.clone());
+    }
+
+    /// What was lost first, if anything was.
+    pub fn lost(&self) -> Option<&Event> {
+        self.aim.lost.as_ref()
     }
 
     /// The next generation has begun.
@@ -68,9 +103,12 @@ impl Source {
         }
     }
 
-    /// The responder has sent all there is. Says whether nothing more is to be done about that.
-    pub(super) fn handle_once_at_end(&mut self, now: Instant) -> bool {
-        if self.aim.goal == Goal::Follow {
+    /// Something came; `at_end` if the responder has sent all there is. Says whether nothing more is to be
+    /// done about that.
+    pub(super) fn handle_once(&mut self, now: Instant, at_end: bool) -> bool {
+        let come = self.place.base + self.place.at;
+        let had = self.place.verified() && self.aim.size.is_some_and(|size| come >= size);
+        if self.aim.goal == Goal::Follow || !(at_end || had) {
             return false;
         }
         if !self.place.verified() {
@@ -82,10 +120,24 @@ impl Source {
         self.outputs.push_back(Output::Succeed);
         // A rotated file has to end, and is not waited for any longer by saying that it did not.
         if self.aim.current {
-            self.outputs.push_back(Output::Close);
-            self.finish(true);
+            self.handle_current_end(now);
         }
         true
+    }
+
+    fn handle_current_end(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.aim.confirming, true) {
+            self.outputs.push_back(Output::Close);
+            self.finish(true);
+        } else {
+            self.in_step = true;
+            self.reconnect(now);
+        }
+    }
+
+    /// Whether it is bytes that are waited for. Where a source is followed, a sign of life is enough.
+    pub(super) fn waits_for_bytes(&self) -> bool {
+        self.aim.goal == Goal::Once
     }
 
     /// What it means that nothing came for too long.
@@ -112,6 +164,7 @@ impl Source {
 
     /// Nothing more is fetched. What is here is made durable before that is told.
     pub(super) fn finish(&mut self, complete: bool) {
+        let complete = complete && self.aim.lost.is_none();
         self.set(State::Finishing { complete });
         self.checkpoint_at = None;
         if self.busy() {

@@ -3,6 +3,7 @@
 //! ```text
 //! HOST PATH copy INODE FROM-TO VERDICT
 //! HOST PATH archive NAME INODE FROM-TO VERDICT
+//! HOST PATH archive NAME not in the manifest
 //! ```
 //!
 //! Ranges are of the generation: the first byte, and the first that is not meant any more. Nothing that
@@ -33,12 +34,12 @@ pub struct Line {
 pub enum What {
     /// The copy.
     Copy(Option<Extent>),
-    /// An archive of the manifest.
+    /// An archive.
     Archive {
         /// Its name in the copy's directory, as one word; a dash if the manifest does not know it.
         name: String,
-        /// What it holds.
-        extent: Extent,
+        /// What it holds, if the manifest says so.
+        extent: Option<Extent>,
     },
     /// The manifest itself.
     Manifest,
@@ -65,6 +66,8 @@ pub enum Verdict {
     },
     /// It is not there.
     Missing,
+    /// It is there, and no line of the manifest tells what it is.
+    Unlisted,
     /// It has another length than it should.
     Length(Offset),
     /// Bytes of the generation could not be had when it was fetched.
@@ -122,7 +125,8 @@ impl fmt::Display for What {
         match self {
             What::Copy(None) => f.write_str("copy"),
             What::Copy(Some(extent)) => write!(f, "copy {extent}"),
-            What::Archive { name, extent } => write!(f, "archive {name} {extent}"),
+            What::Archive { name, extent: None } => write!(f, "archive {name}"),
+            What::Archive { name, extent: Some(extent) } => write!(f, "archive {name} {extent}"),
             What::Manifest => f.write_str("manifest"),
         }
     }
@@ -140,6 +144,7 @@ impl fmt::Display for Verdict {
         let (source, manifest) = match self {
             Verdict::Compared { source, manifest } => (source, *manifest),
             Verdict::Missing => return f.write_str("missing"),
+            Verdict::Unlisted => return f.write_str("not in the manifest"),
             Verdict::Length(bytes) => return write!(f, "has {bytes} bytes"),
             Verdict::Lost(gap) => return write!(f, "lost {gap}"),
             Verdict::Damaged(1) => return f.write_str("damaged: 1 line can't be read"),
@@ -178,7 +183,8 @@ mod tests {
 
     fn line(verdict: Verdict) -> Line {
         let extent = Extent { inode: Inode::new(1835021), range: 0..40960 };
-        let what = What::Archive { name: "log.20261121000002".to_owned(), extent };
+        let name = "log.20261121000002".to_owned();
+        let what = What::Archive { name, extent: Some(extent) };
         Line { host: "web1".to_owned(), path: "/log".to_owned(), what, verdict }
     }
 
@@ -220,6 +226,7 @@ mod tests {
             ),
             (compared(why(), Listed::Differs), "manifest differs, cannot verify: timeout", false),
             (Verdict::Missing, "missing", false),
+            (Verdict::Unlisted, "not in the manifest", false),
             (Verdict::Length(7), "has 7 bytes", false),
             (Verdict::Lost(Gap { from: 40960, to: Some(52000) }), "lost 40960-52000", false),
             (Verdict::Lost(Gap { from: 40960, to: None }), "lost 40960-", false),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use super::proof::Heard;
 use crate::config::Host;
@@ -14,6 +15,7 @@ use crate::proto::frame::{Event, Frames};
 use crate::proto::refusal::Code;
 use crate::proto::status::Reply;
 use crate::sys::cause::cause;
+use crate::sys::clock;
 
 /// Read at once: an answer has some hundred bytes.
 const READ_BYTES: usize = 4096;
@@ -23,6 +25,7 @@ const READ_BYTES: usize = 4096;
 pub struct Responder<'a> {
     dial: Dial<'a>,
     timing: &'a Timing,
+    longest: Duration,
 }
 
 /// A question that was sent.
@@ -32,6 +35,7 @@ pub struct Asked<'a> {
     ear: Ear,
     extent: Extent,
     timing: &'a Timing,
+    longest: Duration,
 }
 
 /// What came of a question.
@@ -44,31 +48,35 @@ pub enum Told {
 }
 
 impl<'a> Responder<'a> {
-    /// The responder at `host` and `port`.
-    pub fn new(host: &'a Host, port: u16, timing: &'a Timing) -> Responder<'a> {
-        Responder { dial: Dial::new(host, port, timing.connect_timeout), timing }
+    /// The responder at `host` and `port`. An answer may take `longest`, whatever signs of life there are.
+    pub fn new(host: &'a Host, port: u16, timing: &'a Timing, longest: Duration) -> Responder<'a> {
+        Responder { dial: Dial::new(host, port, timing.connect_timeout), timing, longest }
     }
 
     /// Connects and asks. The error says why not.
     pub fn ask(&mut self, extent: Extent) -> Result<Asked<'a>, String> {
-        let timing = self.timing;
+        let Responder { timing, longest, .. } = *self;
         let mut stream = self.dial.connect()?;
         let ask = Ask::Digest(Box::new(extent));
         stream.write_all(&emit_ask(&ask)).map_err(|error| cause(&error))?;
         let ear = Ear::after(&ask);
         let Ask::Digest(extent) = ask else { return Err("no question".to_owned()) };
-        Ok(Asked { stream, ear, extent: *extent, timing })
+        Ok(Asked { stream, ear, extent: *extent, timing, longest })
     }
 }
 
 impl Asked<'_> {
     /// Waits for the answer: for the status line within `reply_timeout`, and then for any sign of life
-    /// within `idle_timeout`, however long it takes. The error says why there is none.
+    /// within `idle_timeout`; and no longer than an answer may take. The error says why there is none.
     pub fn hear(mut self) -> Result<Told, String> {
+        let begun = clock::now();
         let mut buf = [0; READ_BYTES];
         let mut frames: Option<Frames> = None;
         let mut answered = None;
         loop {
+            if clock::now().saturating_duration_since(begun) >= self.longest {
+                return Err(format!("no answer for {:?}", self.longest));
+            }
             let patience = match frames {
                 None => self.timing.reply_timeout,
                 Some(_) => self.timing.idle_timeout,
@@ -120,6 +128,69 @@ impl Asked<'_> {
                     Event::Heartbeat { .. } | Event::Data(_) => {}
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::terms::{Recheck, SyncPolicy};
+    use crate::pos::{Inode, Position, Token};
+    use crate::proto::answer::{Answer, emit_answer};
+    use crate::proto::asked;
+    use crate::proto::frame::emit_heartbeat;
+    use std::io::Read;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    const WAIT: Duration = Duration::from_secs(20);
+
+    const TIMING: Timing = Timing {
+        reconnect: WAIT,
+        connect_timeout: WAIT,
+        reply_timeout: WAIT,
+        idle_timeout: WAIT,
+        sync: SyncPolicy::Never,
+        recheck: Recheck::Never,
+    };
+
+    /// Asks for seven bytes, and is told `first`, and then `again` until nobody listens any more.
+    fn ask_one_who_says(first: &[u8], again: &[u8], longest: Duration) -> Result<Told, String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; READ_BYTES]).unwrap();
+                let _ = stream.write_all(first);
+                while stream.write_all(again).is_ok() {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+            });
+            let host = Host::Address(Ipv4Addr::LOCALHOST.into());
+            let to = Position { inode: Inode::new(7), offset: 7 };
+            let (path, asked) = (b"/log".to_vec(), asked::Asked::default());
+            let mut responder = Responder::new(&host, port, &TIMING, longest);
+            responder.ask(Extent { path, from: 0, to, asked })?.hear()
+        })
+    }
+
+    #[test]
+    fn who_is_alive_and_says_nothing_else_is_not_waited_for_for_ever() {
+        let same = emit_answer(&Answer {
+            inode: Inode::new(7),
+            file: File::Same,
+            id: Token::of_number(7),
+            boot: Token::of_number(1),
+            from: 0,
+            size: 7,
+            mtime_ns: 1,
+            name: None,
+            tail: None,
+        });
+        for (first, again) in [(&b""[..], &b"W\n"[..]), (&same, &emit_heartbeat(7, 1))] {
+            let told = ask_one_who_says(first, again, Duration::from_millis(100));
+            assert_eq!(told.unwrap_err(), "no answer for 100ms");
         }
     }
 }
