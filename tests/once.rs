@@ -10,7 +10,9 @@ mod scripted;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use common::{Dir, Program, inode, lasting_port, wait_until};
@@ -274,6 +276,30 @@ fn bytes_that_were_lost_are_not_here() {
     // All that follows is here, and that is what the next run is about.
     assert_eq!(mirror.kept().pop().unwrap(), lines("second", 100));
     assert_eq!(once(&mirror), (Some(0), String::new()));
+}
+
+#[test]
+fn bytes_that_came_late_and_can_not_be_kept_are_not_here() {
+    let mut mirror = Mirror::of(&lines("first", 20_000));
+    let (_responder, address) = serve(&mirror);
+    mirror.configure(address, "");
+    assert_eq!(once(&mirror), (Some(0), String::new()));
+    let inode = mirror.inode();
+    mirror.rotate(b"next");
+    assert_eq!(once(&mirror), (Some(0), String::new()));
+    // In its middle, of which no request tells.
+    let mut first = mirror.generations[0].clone();
+    let is_archive = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| bytes == first);
+    let mut entries = fs::read_dir(mirror.copy.parent().unwrap()).unwrap();
+    let archive = entries.find_map(|entry| Some(entry.unwrap().path()).filter(is_archive)).unwrap();
+    first[20_000] ^= 1;
+    fs::write(archive, first).unwrap();
+    let mut rotated = fs::File::options().append(true).open(with_suffix(&mirror.log, "1")).unwrap();
+    rotated.write_all(b"a last line\n").unwrap();
+    let (code, stderr) = once(&mirror);
+    let path = mirror.log.display();
+    let late = format!("late bytes of {inode} are not here");
+    assert_eq!((code, stderr), (Some(1), format!("cannot complete 127.0.0.1 {path}: {late}\n")));
 }
 
 #[test]

@@ -32,7 +32,7 @@ use super::backoff::Backoff;
 use super::copy::{Place, Took};
 use super::manifest::{Ending, Line};
 use super::terms::{End, Recheck, Timing, WORKING_MAX, Wants};
-use crate::pos::{Offset, Position};
+use crate::pos::{Inode, Offset, Position};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File};
 use crate::proto::asked::Asked;
@@ -129,6 +129,8 @@ pub struct Late {
     waiting: VecDeque<Ended>,
     /// The one that is asked for now.
     active: Option<Ended>,
+    /// The first one whose late bytes were not taken, since its archive was changed.
+    refused: Option<Inode>,
     state: State,
     backoff: Backoff,
     outputs: VecDeque<Output>,
@@ -142,6 +144,7 @@ impl Late {
             timing,
             waiting: VecDeque::new(),
             active: None,
+            refused: None,
             state: State::Idle,
             backoff: Backoff::new(timing.reconnect, seed),
             outputs: VecDeque::new(),
@@ -168,6 +171,13 @@ impl Late {
     pub fn pending(&self) -> bool {
         let untried = |ended: &Ended| ended.due.is_some() && !ended.failed;
         self.active.is_some() || self.waiting.iter().any(untried)
+    }
+
+    /// A generation of which bytes came late that are not here, since its archive was changed or can't be
+    /// written.
+    pub fn owed(&self) -> Option<Inode> {
+        let mut known = self.active.iter().chain(&self.waiting);
+        self.refused.or(known.find(|ended| ended.told).map(|ended| ended.line.inode))
     }
 
     /// Whether a worker is at it.
@@ -517,6 +527,7 @@ impl Late {
         let Some(ended) = self.end() else { return };
         let archive = ended.line.archive.unwrap_or_default();
         let inode = ended.line.inode;
+        self.refused = self.refused.or(Some(inode));
         self.outputs.push_back(Output::Tell(Event::LateRefused { inode, archive }));
     }
 }

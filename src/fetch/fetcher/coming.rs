@@ -109,7 +109,7 @@ impl Fetcher {
         self.ending = Some(now + END_PATIENCE);
         self.arriving = Vec::new();
         for slot in self.sources.slots() {
-            self.note_interrupted(slot);
+            self.note_missing(slot);
             self.retire(now, slot);
         }
         // The files stay as they were: nobody touches them any more, so they will be stale.

@@ -47,11 +47,19 @@ impl Fetcher {
         }
     }
 
-    /// The fetcher ends before this source may have been completed.
-    pub(super) fn note_interrupted(&mut self, slot: Slot) {
+    /// The fetcher ends: maybe before this source was completed, maybe without bytes that came late.
+    pub(super) fn note_missing(&mut self, slot: Slot) {
         let Some(entry) = self.sources.get(slot) else { return };
-        if self.settings.goal == Goal::Once && !entry.done {
+        if self.settings.goal == Goal::Follow {
+            return;
+        }
+        if !entry.done {
             self.unfinished.push(unfinished(entry, "ended before all of it was fetched"));
+        } else if let Some(inode) = entry.late.owed()
+            && !self.unfinished.iter().any(|known| known.source == entry.config)
+        {
+            let why = format!("late bytes of {inode} are not here");
+            self.unfinished.push(unfinished(entry, &why));
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::fetch::copy::{Rest, Trust};
 use crate::fetch::manifest::parse_time;
 use crate::fetch::terms::SyncPolicy;
-use crate::pos::{Inode, Token};
+use crate::pos::Token;
 use crate::proto::answer::Why;
 use crate::proto::digest::Whole;
 use crate::proto::refusal::Refusal;
