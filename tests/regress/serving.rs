@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
+
 use crate::common::{Program, wait_seeing, wait_until};
 use crate::mirror::{Mirror, with_suffix};
 
@@ -184,6 +186,28 @@ fn what_follows_a_lost_empty_log_is_not_what_was_fetched_before_it() {
     let fetcher = mirror.fetch_logs(address);
     let seen = settle(&mirror, &fetcher);
     assert_eq!(count(&mirror, b"first 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn a_report_that_is_written_anew_in_place_is_another_generation() {
+    let report =
+        |day: &str, count: usize| [day.as_bytes(), &b"nothing to tell\n".repeat(count)].concat();
+    for length in [100, 150] {
+        let mut mirror = Mirror::of(&report("day one\n", 100));
+        let (responder, address) = serve(&mirror);
+        let fetcher = mirror.fetch_logs(address);
+        mirror.wait_exact_by(&fetcher);
+        wait_until("it is well", || mirror.well());
+        tick(&mirror);
+        responder.signal(Signal::SIGSTOP);
+        mirror.truncate(&report("day two\n", length));
+        responder.signal(Signal::SIGCONT);
+        fetcher.wait_said("lost");
+        mirror.append(b"bye\n");
+        let seen = settle(&mirror, &fetcher);
+        let days = [b"day one\n", b"day two\n"].map(|day| count(&mirror, day));
+        assert_eq!(days, [1, 1], "{seen}");
+    }
 }
 
 #[test]
