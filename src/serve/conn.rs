@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
@@ -39,6 +39,9 @@ const HEARD_BYTES: usize = 4096;
 
 /// How often bytes are taken from a fetcher before the next has its turn.
 const HEARD_MAX: usize = 16;
+
+/// A file that was left alone for so long is looked at more closely when it changes.
+const REST: Duration = Duration::from_millis(10);
 
 /// What all connections work with.
 #[derive(Debug)]
@@ -93,6 +96,8 @@ struct Followed {
     seam: Seam,
     /// Size and time of change when the seam was looked at last.
     seen: (Offset, u64),
+    /// When it was found or was seen to have changed last.
+    changed_at: Instant,
 }
 
 /// How a turn ended.
@@ -104,6 +109,27 @@ pub enum Turn {
     More,
     /// The connection is to be closed.
     Close(CloseReason),
+}
+
+impl Followed {
+    /// Whether the file still has what was sent of it, as far as that has to be looked at.
+    fn is_intact(
+        &mut self,
+        now: Instant,
+        desk: &Desk,
+        sent: Offset,
+        seen: (Offset, u64),
+    ) -> io::Result<bool> {
+        let before = std::mem::replace(&mut self.seen, seen);
+        if before == seen {
+            return Ok(true);
+        }
+        let rested = now.saturating_duration_since(self.changed_at) >= REST;
+        self.changed_at = now;
+        let (logs, file) = (&*desk.logs, &self.file);
+        Ok(self.seam.holds(logs, file, sent)?
+            && (!rested && seen.0 > before.0 || self.seam.begins(logs, file)?))
+    }
 }
 
 impl Desk {
@@ -277,8 +303,8 @@ impl Conn {
                 Output::Close(reason) => return Turn::Close(reason),
                 Output::Send { .. } if *budget == 0 => return Turn::More,
                 Output::Say => self.say(),
-                Output::Look => self.look(desk, None),
-                Output::AskWriters => self.ask_writers(desk),
+                Output::Look => self.look(now, desk, None),
+                Output::AskWriters => self.ask_writers(now, desk),
                 Output::Send { from, most, masked } => {
                     let most = usize::try_from(most).unwrap_or(usize::MAX).min(*budget);
                     self.send(from, most, masked, now, desk, budget)
@@ -302,11 +328,10 @@ impl Conn {
         }
     }
 
-    fn look(&mut self, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
+    fn look(&mut self, now: Instant, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
         let sent = self.session.sent().unwrap_or(0);
-        let Some(Followed { number, file, seam, seen, .. }) = &mut self.followed else {
-            return Input::Unreadable;
-        };
+        let Some(followed) = &mut self.followed else { return Input::Unreadable };
+        let Followed { number, file, .. } = &*followed;
         let Ok(facts) = desk.logs.facts(file) else { return Input::Unreadable };
         let place = match desk.logs.facts_at(&desk.files.get(*number).path) {
             Ok(Some(at_path)) if at_path.same_file(&facts) => Place::Kept,
@@ -315,18 +340,16 @@ impl Conn {
             Ok(_) | Err(_) => Place::Vacant,
         };
         let FileFacts { size, modified_ns, links, .. } = facts;
-        let changed = std::mem::replace(seen, (size, modified_ns)) != (size, modified_ns);
-        let intact = if changed { seam.holds(&*desk.logs, file, sent) } else { Ok(true) };
-        match intact {
+        match followed.is_intact(now, desk, sent, (size, modified_ns)) {
             Ok(intact) => Input::Seen(View { size, modified_ns, links, place, writers, intact }),
             Err(_) => Input::Unreadable,
         }
     }
 
-    fn ask_writers(&mut self, desk: &Desk) -> Input<'static> {
+    fn ask_writers(&mut self, now: Instant, desk: &Desk) -> Input<'static> {
         let Some(followed) = &self.followed else { return Input::Unreadable };
         let writers = desk.logs.writers(&followed.file);
-        self.look(desk, Some(writers))
+        self.look(now, desk, Some(writers))
     }
 
     fn say(&mut self) -> Input<'static> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::files::{FileNo, Files};
 use super::finder::content::Match;
 use super::finder::packed::Body;
-use super::finder::{Finder, Unserved};
+use super::finder::{Finder, Generation, Unserved};
 use super::listing::Listing;
 use super::seam::Seam;
 use super::session::Answered;
@@ -168,12 +168,14 @@ impl Search {
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let found = match &request.two {
             None => finder.find(served, request.have).and_then(|found| {
-                let (answer, body) = (Answered::One(found.status), Body::Plain(found.file));
-                let size = found.facts.size;
-                self.found(body, answer, found.from, size, &found.facts, found.quiet)
+                let Generation { file, facts, status, from, quiet } = found;
+                let seam = Seam::around(&logs, &file, from).map_err(Unserved::unreadable)?;
+                let (size, seen) = (facts.size, (facts.size, facts.modified_ns));
+                let (body, answer) = (Body::Plain(file), Answered::One(status));
+                Ok(Found { body, seam, seen, answer, from, size, quiet })
             }),
             Some(asked) => match finder.compare_at_once(served, request.have, asked) {
-                Some(found) => found.and_then(|found| self.answered(found)),
+                Some(found) => found.map(|found| self.answered(found)),
                 None => return Done::Elsewhere(request),
             },
         };
@@ -186,32 +188,13 @@ impl Search {
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let asked = request.two.as_deref().copied().unwrap_or_default();
         let found = finder.compare(served, request.have, &asked);
-        Done::Found(found.and_then(|found| self.answered(found)))
+        Done::Found(found.map(|found| self.answered(found)))
     }
 
-    fn answered(&self, found: Match<File>) -> Result<Found, Unserved> {
+    fn answered(&self, found: Match<File>) -> Found {
         let answer = Answered::Two(Box::new(found.answer(self.boot)));
-        let Match { body, facts, from, size, quiet, .. } = found;
-        self.found(body, answer, from, size, &facts, quiet)
-    }
-
-    fn found(
-        &self,
-        body: Body<File>,
-        answer: Answered,
-        from: Offset,
-        size: Offset,
-        facts: &FileFacts,
-        quiet: Duration,
-    ) -> Result<Found, Unserved> {
-        let seam = match &body {
-            Body::Plain(file) => {
-                Seam::around(&*self.logs, file, from).map_err(Unserved::unreadable)?
-            }
-            Body::Packed(..) => Seam::default(),
-        };
-        let seen = (facts.size, facts.modified_ns);
-        Ok(Found { body, seam, seen, answer, from, size, quiet })
+        let Match { body, facts, from, size, quiet, seam, .. } = found;
+        Found { body, seam, seen: (facts.size, facts.modified_ns), answer, from, size, quiet }
     }
 
     /// Finds and opens the generation of which a range is to be proved.

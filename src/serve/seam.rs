@@ -4,6 +4,10 @@
 //! the last bytes that were sent are kept, and looked at again where the file was changed, and *after*
 //! each read of what comes next: as long as they are there, what was read belongs behind them. At the
 //! beginning, when nothing may have been sent yet, the first bytes to be sent are kept as well.
+//!
+//! A report that is written anew in place may end as the old one did. So a checksum of the first bytes is kept,
+//! too, and compared where a file was changed and has not grown, and at the first change after a rest. A
+//! busy log, which only grows, is not read twice for that.
 
 use std::io;
 
@@ -15,13 +19,19 @@ use crate::sys::logs::Logs;
 /// the same ones at one place.
 const SEAM_BYTES: usize = 256;
 
+/// Bytes at the beginning that are known by their checksum.
+const HEAD_BYTES: Offset = 4096;
+
 /// The last bytes that were sent, or that the fetcher had. As protocol 1 sends them, so that it does not
 /// matter which is spoken.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seam {
     bytes: Vec<u8>,
     /// The first bytes that are to be sent, until they are.
     ahead: Vec<u8>,
+    /// Of the first bytes, and how many they are: all that were sent, or as many as are kept.
+    head: crc32fast::Hasher,
+    head_len: Offset,
 }
 
 impl Seam {
@@ -31,7 +41,11 @@ impl Seam {
         let mut bytes = read_some(logs, file, begin, (at - begin) as usize + SEAM_BYTES)?;
         let before = bytes.len().min((at - begin) as usize);
         let ahead = bytes.split_off(before);
-        Ok(Seam { bytes, ahead })
+        let head_len = at.min(HEAD_BYTES);
+        let first = read_some(logs, file, 0, head_len as usize)?;
+        let mut head = crc32fast::Hasher::new();
+        head.update(&first);
+        Ok(Seam { bytes, ahead, head, head_len })
     }
 
     /// Whether the file has these bytes around `at`.
@@ -42,8 +56,22 @@ impl Seam {
         Ok(before == self.bytes && ahead == self.ahead)
     }
 
+    /// Whether the file begins as it did.
+    pub fn begins<L: Logs>(&self, logs: &L, file: &L::File) -> io::Result<bool> {
+        let first = read_some(logs, file, 0, self.head_len as usize)?;
+        Ok(first.len() as Offset == self.head_len
+            && crc32fast::hash(&first) == self.head.clone().finalize())
+    }
+
     /// `sent` followed.
     pub fn push(&mut self, sent: &[u8]) {
+        let room = usize::try_from(HEAD_BYTES - self.head_len).unwrap_or(0).min(sent.len());
+        if room > 0 {
+            let mut first = sent[..room].to_vec();
+            mask(&mut first);
+            self.head.update(&first);
+            self.head_len += room as Offset;
+        }
         self.ahead.drain(..sent.len().min(self.ahead.len()));
         let last = &sent[sent.len().saturating_sub(SEAM_BYTES)..];
         let old = (self.bytes.len() + last.len()).saturating_sub(SEAM_BYTES);
@@ -87,7 +115,11 @@ mod tests {
             let mut seam = Seam::around(&logs, &file, at).unwrap();
             assert!(seam.holds(&logs, &file, at).unwrap());
             seam.push(&old[at as usize..]);
-            assert_eq!(seam, Seam::around(&logs, &file, 1100).unwrap());
+            assert!(seam.begins(&logs, &file).unwrap());
+            let whole = Seam::around(&logs, &file, 1100).unwrap();
+            assert_eq!((seam.bytes, seam.ahead, seam.head_len), (whole.bytes, whole.ahead, 1100));
+            assert_eq!(seam.head.finalize(), whole.head.finalize());
+            let seam = Seam::around(&logs, &file, 1100).unwrap();
             assert!(seam.holds(&logs, &file, 1100).unwrap());
             assert!(!seam.holds(&logs, &file, 1099).unwrap());
         }
@@ -99,5 +131,30 @@ mod tests {
         }
         // Where nothing was sent there is nothing that could be another's.
         assert!(Seam::default().holds(&logs, &file, 0).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_ends_as_the_old_one_is_known_by_its_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("log");
+        let report = |day: &str| [day, &"nothing to tell\x07\n".repeat(1000)].concat();
+        let old = report("one");
+        std::fs::write(&path, &old).unwrap();
+        let logs = DiskLogs::new().unwrap();
+        let file = logs.open(&path).unwrap();
+        let len = old.len() as Offset;
+        let seams = [0, 1, 2, 3000, 4095, 4096, 5000, len].map(|at| {
+            let mut seam = Seam::around(&logs, &file, at).unwrap();
+            seam.push(&old.as_bytes()[at as usize..]);
+            seam
+        });
+        assert!(seams.iter().all(|seam| seam.begins(&logs, &file).unwrap()));
+        std::fs::write(&path, report("two")).unwrap();
+        for seam in &seams {
+            assert!(seam.holds(&logs, &file, len).unwrap());
+            assert!(!seam.begins(&logs, &file).unwrap());
+        }
+        std::fs::write(&path, "").unwrap();
+        assert!(seams.iter().all(|seam| !seam.begins(&logs, &file).unwrap()));
     }
 }

@@ -4,8 +4,8 @@
 //! new one. So a generation has not ended when its name is gone, but when nobody can write to it
 //! any more, or at least nobody has for the linger time. What is asked here, in this order:
 //!
-//! 1. Is the file shorter than it was, or has it other bytes where it was sent? Then it was truncated:
-//!    another generation. That it is still longer than what was sent says nothing: the rest may be
+//! 1. Is the file shorter than it was, or has it other bytes where it was sent, or at its beginning? Then it
+//!    was truncated: another generation. That it is still longer than what was sent says nothing: the rest may be
 //!    another generation's.
 //! 2. Is there more in it? Then that is sent first, whatever became of its name.
 //! 3. Has it still its name? Then more may come.
@@ -46,7 +46,7 @@ pub struct View {
     pub place: Place,
     /// Whether somebody has it open for writing, if that was asked.
     pub writers: Option<Writers>,
-    /// It still has the last bytes that were sent.
+    /// It still has the last bytes that were sent, and the first where these were looked at.
     pub intact: bool,
 }
 

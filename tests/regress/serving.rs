@@ -1,10 +1,12 @@
 //! What happens to rotated logs beside rotation: copies, backups, clocks, foreign names, rewriting.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
 
 use crate::common::{Program, wait_seeing, wait_until};
 use crate::mirror::{Mirror, with_suffix};
@@ -157,6 +159,74 @@ fn rotated_logs_brought_back_by_a_plain_cp_come_in_their_order() {
     let fetcher = mirror.fetch_logs(address);
     let seen = settle(&mirror, &fetcher);
     assert!(mirror.kept() == mirror.generations, "{seen}");
+}
+
+#[test]
+fn what_follows_a_lost_empty_log_is_not_what_was_fetched_before_it() {
+    let mut mirror = Mirror::of(&lines("first", 100));
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    // rename, create, and the daemon writes one line more before it opens the new one
+    let mut daemon = OpenOptions::new().append(true).open(&mirror.log).unwrap();
+    mirror.rotate(b"");
+    tick(&mirror);
+    tick(&mirror);
+    daemon.write_all(b"a last line\n").unwrap();
+    mirror.generations[0].extend_from_slice(b"a last line\n");
+    drop(daemon);
+    fetcher.wait_said("rotated to");
+    wait_until("it is begun", || fs::read(&mirror.copy).is_ok_and(|copy| copy.is_empty()));
+    fetcher.stop();
+    tick(&mirror);
+    fs::remove_file(&mirror.log).unwrap();
+    let other = mirror.log.with_file_name("other");
+    fs::write(&other, b"").unwrap();
+    fs::write(&mirror.log, lines("third", 100)).unwrap();
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"first 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn a_report_that_is_written_anew_in_place_is_another_generation() {
+    let report =
+        |day: &str, count: usize| [day.as_bytes(), &b"nothing to tell\n".repeat(count)].concat();
+    for length in [100, 150] {
+        let mut mirror = Mirror::of(&report("day one\n", 100));
+        let (responder, address) = serve(&mirror);
+        let fetcher = mirror.fetch_logs(address);
+        mirror.wait_exact_by(&fetcher);
+        wait_until("it is well", || mirror.well());
+        tick(&mirror);
+        responder.signal(Signal::SIGSTOP);
+        mirror.truncate(&report("day two\n", length));
+        responder.signal(Signal::SIGCONT);
+        fetcher.wait_said("lost");
+        mirror.append(b"bye\n");
+        let seen = settle(&mirror, &fetcher);
+        let days = [b"day one\n", b"day two\n"].map(|day| count(&mirror, day));
+        assert_eq!(days, [1, 1], "{seen}");
+    }
+}
+
+#[test]
+fn what_follows_a_lost_log_is_the_next_one_though_the_clock_was_set_back() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.append(&lines("first, still", 100));
+    mirror.rotate(&lines("second", 100));
+    mirror.rotate(&lines("third", 100));
+    fs::remove_file(with_suffix(&mirror.log, "2")).unwrap();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    File::options()
+        .write(true)
+        .open(with_suffix(&mirror.log, "1"))
+        .unwrap()
+        .set_modified(hour_ago)
+        .unwrap();
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"second 0\n"), 1, "{seen}");
 }
 
 #[test]

@@ -199,12 +199,15 @@ impl Conn {
             (Ok(Found { body, seam, seen, answer, from, size, quiet }), Some(number)) => {
                 match (body, answer) {
                     (Body::Packed(file, packed), Answered::Two(answer)) => {
+                        let packed = Some(packed);
                         self.followed =
-                            Some(Followed { number, file, packed: Some(packed), seam, seen });
+                            Some(Followed { number, file, packed, seam, seen, changed_at: now });
                         Input::Packed(answer)
                     }
                     (Body::Plain(file) | Body::Packed(file, _), answer) => {
-                        self.followed = Some(Followed { number, file, packed: None, seam, seen });
+                        let packed = None;
+                        self.followed =
+                            Some(Followed { number, file, packed, seam, seen, changed_at: now });
                         Input::Opened(Opening { answer, from, size, quiet })
                     }
                 }

@@ -10,8 +10,12 @@
 //!    back, another file with the same beginning. First those changed since the fetcher heard of its
 //!    file, the oldest of them first, since to take a newer one would skip what is between.
 //! 3. One that was found, is rotated, has no byte more and grows no more: its successor, as ever.
-//! 4. None: `L`, why, and the oldest candidate that was changed after the fetcher heard of its file;
-//!    else the current one.
+//! 4. None: `L`, why, and the oldest candidate that is later than what was asked for; else the
+//!    current one.
+//!
+//! What was seen of a file counts as it was before the comparison, and the bytes around the offset are looked at
+//! once more after it, and by the [seam](crate::serve::seam) with each read from then on: so what is sent is
+//! what was compared.
 //!
 //! To compare is to read, so this is done beside the loop. How much may be read is not limited: it goes
 //! through one small buffer, ends when the fetcher goes away, and to leave a file out would be to call
@@ -22,19 +26,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fits::Fit;
+use later::Later;
 
 use super::candidates::Candidate;
 use super::packed::{Body, Reached};
-use super::{Finder, Nothing, Unserved, cannot};
+use super::{Finder, Nothing, Unserved};
 use crate::pos::{FileFacts, Inode, Offset, PATH_BYTES_MAX, Position, Start, Token};
 use crate::proto::answer::{Answer, File, Why};
 use crate::proto::ask::Extent;
 use crate::proto::asked::{Asked, Sample};
 use crate::serve::files::Served;
-use crate::serve::unpacking::Ending;
+use crate::serve::seam::Seam;
+use crate::serve::unpacking::{Ending, Unpacking};
 use crate::sys::logs::Logs;
 
 mod fits;
+mod later;
 
 /// Bytes read at once to be compared.
 const PIECE_BYTES: usize = 64 << 10;
@@ -62,6 +69,8 @@ pub struct Match<F> {
     pub rotated: Option<PathBuf>,
     /// What is before `from`, where the fetcher will never have it.
     pub tail: Option<Sample>,
+    /// What a plain file has where it is sent from: taken before it was compared.
+    pub seam: Seam,
 }
 
 impl<F> Match<F> {
@@ -90,8 +99,23 @@ fn told_as(path: &Path) -> Vec<u8> {
     [b"/", path.file_name().unwrap_or_default().as_bytes()].concat()
 }
 
-/// An open file, and what was seen of it.
-type Opened<F> = (Body<F>, FileFacts);
+/// An open file, and what was seen of it before anything in it was compared.
+struct Opened<F> {
+    body: Body<F>,
+    facts: FileFacts,
+    /// What a plain file has where it is to be sent from.
+    seam: Seam,
+}
+
+impl<F> Opened<F> {
+    fn packed(file: F, unpacking: Unpacking, facts: FileFacts) -> Opened<F> {
+        let body = Body::Packed(file, Box::new(unpacking));
+        Opened { body, facts, seam: Seam::default() }
+    }
+}
+
+/// The number of a candidate, and the candidate.
+type Placed<F> = (usize, Opened<F>);
 
 /// Where the generation asked for is.
 enum Located<F> {
@@ -188,21 +212,21 @@ impl<L: Logs> Finder<'_, L> {
         }
         self.look_again(|| {
             let candidates = self.candidates(served)?;
-            let (at, (body, facts)) = match self.locate(&candidates, &wanted, &mut buffer)? {
+            let (at, opened) = match self.locate(&candidates, &wanted, &mut buffer)? {
                 Located::Here(at, opened) => (at, opened),
                 Located::Nowhere(why) => return self.after_lost(&candidates, &wanted, why),
             };
             let one = &candidates[at];
-            let body = match (one.packed, body) {
+            let Opened { body, facts, seam } = opened;
+            let opened = match (one.packed, body) {
                 (Some(format), Body::Packed(file, read)) => {
                     // The first decoder is gone before there is another.
                     drop(read);
                     let unpacking = self.unpack(format, &file)?;
-                    Body::Packed(file, Box::new(unpacking))
+                    Opened::packed(file, unpacking, facts)
                 }
-                (_, body) => body,
+                (_, body) => Opened { body, facts, seam },
             };
-            let opened = (body, facts);
             let found = self.found(Some(one), opened, File::Same, extent.to.offset, Duration::ZERO);
             Ok(Match { from: extent.from, ..found })
         })
@@ -216,10 +240,15 @@ impl<L: Logs> Finder<'_, L> {
         buffer: &mut [u8],
     ) -> Option<Opened<L::File>> {
         let (file, facts) = self.open(&served.path).ok()?;
-        let same = wanted.has_number(&facts)
-            && wanted.asked.seen_ns.is_none_or(|seen| facts.modified_ns <= seen)
-            && matches!(self.fit(wanted, buffer, &file, &facts), Ok(Fit::Same));
-        same.then_some((Body::Plain(file), facts))
+        let meant = wanted.has_number(&facts)
+            && wanted.asked.seen_ns.is_none_or(|seen| facts.modified_ns <= seen);
+        if !meant {
+            return None;
+        }
+        match self.fit_as_it_stays(wanted, buffer, &file, &facts) {
+            Ok((Fit::Same, seam)) => Some(Opened { body: Body::Plain(file), facts, seam }),
+            _ => None,
+        }
     }
 
     /// What begins where nothing was fetched yet.
@@ -232,9 +261,10 @@ impl<L: Logs> Finder<'_, L> {
         }
         let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
         let from = if start == Start::End { facts.size } else { 0 };
+        let seam = Seam::around(self.logs, &file, from).map_err(Unserved::unreadable)?;
         // Without it nobody could tell the file from another before its next line comes.
         let tail = self.sample_before(&file, from);
-        let opened = (Body::Plain(file), facts);
+        let opened = Opened { body: Body::Plain(file), facts, seam };
         Ok(Match { tail, ..self.found(None, opened, File::First, from, Duration::ZERO) })
     }
 
@@ -252,7 +282,7 @@ impl<L: Logs> Finder<'_, L> {
         for (at, one) in all().rev().filter(|(_, one)| wanted.has_number(&one.facts)) {
             match self.try_one(one, wanted, buffer) {
                 Ok(Tried::Same(opened)) => {
-                    let copy = self.copied_before(candidates, at, &opened, wanted, buffer);
+                    let copy = self.copied_before(candidates, at, &opened, wanted, buffer)?;
                     let (at, opened) = copy.unwrap_or((at, opened));
                     return Ok(Located::Here(at, opened));
                 }
@@ -297,11 +327,9 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Tried<L::File>, Nothing> {
         let (file, facts) = self.open_listed(one)?;
         let Some(format) = one.packed else {
-            let fit = self.fit(wanted, buffer, &file, &facts).map_err(|error| {
-                Nothing::Refused(Unserved::busy(cannot("read", &one.path, &error)))
-            })?;
+            let (fit, seam) = self.fit_as_it_stays(wanted, buffer, &file, &facts)?;
             return Ok(match fit {
-                Fit::Same => Tried::Same((Body::Plain(file), facts)),
+                Fit::Same => Tried::Same(Opened { body: Body::Plain(file), facts, seam }),
                 Fit::Other => Tried::Other(None),
                 Fit::Differs => Tried::Other(Some(Why::Digest)),
                 Fit::Short => Tried::Other(Some(Why::Short)),
@@ -312,7 +340,7 @@ impl<L: Logs> Finder<'_, L> {
         }
         let mut unpacking = self.unpack(format, &file)?;
         Ok(match self.reach(wanted, &mut unpacking)? {
-            Reached::Here => Tried::Same((Body::Packed(file, Box::new(unpacking)), facts)),
+            Reached::Here => Tried::Same(Opened::packed(file, unpacking, facts)),
             Reached::Differs => Tried::Other(Some(Why::Digest)),
             Reached::Short => Tried::Other(Some(Why::Short)),
             Reached::Damaged(why) => {
@@ -322,18 +350,15 @@ impl<L: Logs> Finder<'_, L> {
         })
     }
 
-    /// What begins where the generation asked for cannot be had. Who never heard of a time is at least
-    /// given the file that has the number.
+    /// What begins where the generation asked for cannot be had: what is later than it.
     fn after_lost(
         &self,
         candidates: &[Candidate],
         wanted: &Wanted<'_>,
         why: Why,
     ) -> Result<Match<L::File>, Nothing> {
-        self.oldest(candidates, File::Lost(why), |one| match wanted.asked.seen_ns {
-            Some(seen) => one.facts.modified_ns > seen,
-            None => wanted.has_number(&one.facts),
-        })
+        let later = Later::than(wanted, candidates);
+        self.oldest(candidates, File::Lost(why), |at| later.has(wanted, candidates, at))
     }
 
     /// The oldest copy that was made of what is asked for before the file at `at` was emptied in place.
@@ -345,9 +370,9 @@ impl<L: Logs> Finder<'_, L> {
         opened: &Opened<L::File>,
         wanted: &Wanted<'_>,
         buffer: &mut [u8],
-    ) -> Option<(usize, Opened<L::File>)> {
-        let (Body::Plain(file), facts) = opened else { return None };
-        let seen = wanted.asked.seen_ns?;
+    ) -> Result<Option<Placed<L::File>>, Nothing> {
+        let Opened { body: Body::Plain(file), facts, .. } = opened else { return Ok(None) };
+        let Some(seen) = wanted.asked.seen_ns else { return Ok(None) };
         let is_copy = |one: &Candidate| {
             let born_later = match (one.facts.id.birth_ns, facts.id.birth_ns) {
                 (Some(copied), Some(born)) => copied > born,
@@ -356,22 +381,30 @@ impl<L: Logs> Finder<'_, L> {
             };
             one.is_plain() && born_later && one.facts.modified_ns > seen
         };
-        let copies = candidates[..at].iter().enumerate().filter(|(_, one)| is_copy(one));
-        copies.into_iter().find_map(|(at, one)| {
-            let (copy, copy_facts) = self.open_listed(one).ok()?;
-            match self.fit(wanted, buffer, &copy, &copy_facts).ok()? {
+        for (at, one) in candidates[..at].iter().enumerate().filter(|(_, one)| is_copy(one)) {
+            let (copy, copy_facts) = match self.open_listed(one) {
+                Err(Nothing::Closed(_)) => continue,
+                other => other?,
+            };
+            let (fit, seam) = self.fit_as_it_stays(wanted, buffer, &copy, &copy_facts)?;
+            match fit {
                 Fit::Same => {}
                 Fit::Other if wanted.have.offset == 0 => {}
-                Fit::Other | Fit::Differs | Fit::Short => return None,
+                Fit::Other | Fit::Differs | Fit::Short => continue,
             }
             let shared = facts.size.min(copy_facts.size);
-            let agrees = self.agree(&copy, file, shared).ok()?;
+            let agrees = self
+                .agree(&copy, file, shared)
+                .map_err(|error| Nothing::Refused(Unserved::unreadable(error)))?;
             // A copy that was written on is longer than the file, which has lost nothing.
             let copied = copy_facts.id.birth_ns.unwrap_or(copy_facts.modified_ns);
-            let unchanged = || facts.size > 0 && facts.modified_ns <= copied;
-            let goes_on = agrees && (facts.size >= copy_facts.size || unchanged());
-            (!goes_on).then_some((at, (Body::Plain(copy), copy_facts)))
-        })
+            let unchanged = facts.size > 0 && facts.modified_ns <= copied;
+            if !agrees || (facts.size < copy_facts.size && !unchanged) {
+                let opened = Opened { body: Body::Plain(copy), facts: copy_facts, seam };
+                return Ok(Some((at, opened)));
+            }
+        }
+        Ok(None)
     }
 
     /// The candidate asked for goes on, or what follows it begins.
@@ -383,7 +416,7 @@ impl<L: Logs> Finder<'_, L> {
         have: Position,
     ) -> Result<Match<L::File>, Nothing> {
         let (one, later) = (&candidates[at], &candidates[at + 1..]);
-        let (body, facts) = &opened;
+        let Opened { body, facts, .. } = &opened;
         let quiet = if one.current { Duration::ZERO } else { self.quiet(facts, later) };
         let how = match body {
             Body::Plain(file) => {
@@ -425,7 +458,7 @@ impl<L: Logs> Finder<'_, L> {
             }
             match self.open_first(one) {
                 Ok(Some(opened)) => {
-                    let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
+                    let quiet = self.quiet(&opened.facts, &candidates[at + 1..]);
                     return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
                 }
                 Ok(None) | Err(Nothing::Closed(_)) => how = File::Lost(Why::Gone),
@@ -441,14 +474,18 @@ impl<L: Logs> Finder<'_, L> {
             return Ok(None);
         }
         let (file, facts) = self.open_listed(one)?;
-        let Some(format) = one.packed else { return Ok(Some((Body::Plain(file), facts))) };
+        let Some(format) = one.packed else {
+            let seam = Seam::around(self.logs, &file, 0)
+                .map_err(|error| Nothing::Refused(Unserved::unreadable(error)))?;
+            return Ok(Some(Opened { body: Body::Plain(file), facts, seam }));
+        };
         let mut unpacking = self.unpack(format, &file)?;
         unpacking.refill();
         if let Some(Ending::Damaged(why)) = unpacking.ending() {
             self.check_unfinished(one, &file, &facts, why)?;
             return Ok(None);
         }
-        Ok(Some((Body::Packed(file, Box::new(unpacking)), facts)))
+        Ok(Some(Opened::packed(file, unpacking, facts)))
     }
 
     /// The oldest candidate that is `eligible` and can be served, from its beginning; else the
@@ -457,15 +494,15 @@ impl<L: Logs> Finder<'_, L> {
         &self,
         candidates: &[Candidate],
         how: File,
-        eligible: impl Fn(&Candidate) -> bool,
+        eligible: impl Fn(usize) -> bool,
     ) -> Result<Match<L::File>, Nothing> {
         for (at, one) in candidates.iter().enumerate() {
-            if !(one.current || eligible(one)) || self.is_copy(candidates, at)? {
+            if !(one.current || eligible(at)) || self.is_copy(candidates, at)? {
                 continue;
             }
             match self.open_first(one) {
                 Ok(Some(opened)) => {
-                    let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
+                    let quiet = self.quiet(&opened.facts, &candidates[at + 1..]);
                     return Ok(self.found(Some(one), opened, how, 0, quiet));
                 }
                 Err(Nothing::Closed(why)) if one.current => return Err(Nothing::Closed(why)),
@@ -479,18 +516,19 @@ impl<L: Logs> Finder<'_, L> {
     fn found(
         &self,
         one: Option<&Candidate>,
-        (body, mut facts): Opened<L::File>,
+        opened: Opened<L::File>,
         how: File,
         from: Offset,
         quiet: Duration,
     ) -> Match<L::File> {
+        let Opened { body, mut facts, seam } = opened;
         facts.id.generation = self.logs.generation(body.file());
         let size = match &body {
             Body::Plain(_) => facts.size,
             Body::Packed(_, unpacking) => from.saturating_add(unpacking.rest().len() as Offset),
         };
         let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
-        Match { body, facts, how, from, size, quiet, rotated, tail: None }
+        Match { body, facts, how, from, size, quiet, rotated, tail: None, seam }
     }
 }
 

@@ -6,7 +6,8 @@ use crate::proto::ALIVE;
 use crate::proto::asked::Sample;
 use crate::proto::digest::{Digest, Digester};
 use crate::proto::serve::mask;
-use crate::serve::finder::Finder;
+use crate::serve::finder::{Finder, Nothing, Unserved};
+use crate::serve::seam::Seam;
 use crate::sys::logs::Logs;
 
 /// What a file turned out to be.
@@ -29,8 +30,24 @@ struct Read {
 }
 
 impl<L: Logs> Finder<'_, L> {
+    /// Whether an open file is the one asked for, and what it has around the offset: before it was compared,
+    /// and still after that.
+    pub(super) fn fit_as_it_stays(
+        &self,
+        wanted: &Wanted<'_>,
+        buffer: &mut [u8],
+        file: &L::File,
+        facts: &FileFacts,
+    ) -> Result<(Fit, Seam), Nothing> {
+        let busy = |error| Nothing::Refused(Unserved::unreadable(error));
+        let seam = Seam::around(self.logs, file, wanted.have.offset).map_err(busy)?;
+        let fit = self.fit(wanted, buffer, file, facts).map_err(busy)?;
+        let still = || seam.holds(self.logs, file, wanted.have.offset).map_err(busy);
+        if !matches!(fit, Fit::Same) || still()? { Ok((fit, seam)) } else { Err(Nothing::Changed) }
+    }
+
     /// Whether an open file is the one asked for.
-    pub(super) fn fit(
+    fn fit(
         &self,
         wanted: &Wanted<'_>,
         buffer: &mut [u8],

@@ -1,5 +1,6 @@
 //! Every case of comparing, on a real file system.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -322,11 +323,13 @@ struct Odd {
     logs: DiskLogs,
     births: bool,
     denied: Option<(&'static str, i32)>,
+    /// This file is written anew after so many reads.
+    rewrites: Option<(PathBuf, Cell<u32>)>,
 }
 
 impl Odd {
     fn new(births: bool, denied: Option<(&'static str, i32)>) -> Odd {
-        Odd { logs: DiskLogs::new().unwrap(), births, denied }
+        Odd { logs: DiskLogs::new().unwrap(), births, denied, rewrites: None }
     }
 
     fn finder<'a>(&'a self, bed: &'a Bed) -> Finder<'a, Odd> {
@@ -361,7 +364,14 @@ impl Logs for Odd {
         }
     }
     fn read_at(&self, file: &fs::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.logs.read_at(file, buf, offset)
+        let read = self.logs.read_at(file, buf, offset);
+        if let Some((path, left)) = &self.rewrites {
+            if left.get() == 1 {
+                fs::write(path, TEXT.replace("one", "two")).unwrap();
+            }
+            left.set(left.get().saturating_sub(1));
+        }
+        read
     }
     fn writers(&self, file: &fs::File) -> Writers {
         self.logs.writers(file)
@@ -472,4 +482,58 @@ fn a_generation_that_has_the_beginning_of_the_next_one_is_no_copy_of_it() {
         let next = bed.compare(Some((first, LEN)), has(LEN));
         assert_eq!(next, Ok((File::Next, copy, 0)), "{new:?}");
     }
+}
+
+#[test]
+fn what_is_sent_is_what_was_compared() {
+    let bed = Bed::new();
+    let logs = DiskLogs::new().unwrap();
+    let log = bed.file("log", TEXT, 0);
+    let have = Some(Position { inode: log, offset: LEN });
+    let found = bed.finder().compare(bed.files.get(0), have, &has(LEN)).unwrap();
+    assert_eq!(found.how, File::Same);
+    assert!(found.seam.holds(&logs, found.body.file(), LEN).unwrap());
+    fs::write(bed.base.join("log"), TEXT.replace("one", "two") + "and more\n").unwrap();
+    assert!(!found.seam.holds(&logs, found.body.file(), LEN).unwrap());
+}
+
+#[test]
+fn what_changes_while_it_is_compared_is_looked_at_again() {
+    let bed = Bed::new();
+    let mut odd = Odd::new(true, None);
+    let log = bed.file("log", TEXT, 0);
+    // The first look reads the seam, and then what is compared.
+    odd.rewrites = Some((bed.base.join("log"), Cell::new(1)));
+    let have = Some(Position { inode: log, offset: LEN });
+    let found = odd.finder(&bed).compare(bed.files.get(0), have, &has(LEN)).unwrap();
+    assert_eq!((found.how, found.from), (File::Lost(Why::Digest), 0));
+}
+
+#[test]
+fn what_is_later_is_known_by_the_births_whatever_the_clock_said() {
+    let bed = Bed::new();
+    bed.file("log.3", "fetched before", 300);
+    bed.tick();
+    bed.file("lost", TEXT, 200);
+    let asked = Asked { id: bed.id("lost"), seen_ns: bed.modified("lost"), ..has(9) };
+    bed.tick();
+    let log = bed.file("log", "new", 0);
+    fs::remove_file(bed.base.join("lost")).unwrap();
+    let gone = Inode::new(log.number() + 1_000_000);
+    let lost = |inode| Ok((File::Lost(Why::Gone), inode, 0));
+    // A line came late to what was fetched.
+    bed.aged("log.3", 100);
+    assert_eq!(bed.compare(Some((gone, 9)), asked), lost(log));
+    // One that was brought back was born out of order: then the times of change count.
+    fs::copy(bed.base.join("log.3"), bed.base.join("back")).unwrap();
+    bed.rename("back", "log.3");
+    let back = bed.aged("log.3", 100);
+    assert_eq!(bed.compare(Some((gone, 9)), asked), lost(back));
+    fs::remove_file(bed.base.join("log.3")).unwrap();
+    // The clock was set back.
+    bed.rename("log", "log.1");
+    bed.aged("log.1", 3600);
+    bed.tick();
+    bed.file("log", "newer", 0);
+    assert_eq!(bed.compare(Some((gone, 9)), asked), lost(log));
 }

@@ -1,0 +1,49 @@
+//! What is later than a generation that cannot be had.
+//!
+//! The identity that the fetcher tells has the birth of its file. Where the files that are there were born in
+//! the order of the list, so that none was brought back or emptied in place, what was born after that
+//! one is later and what was born before it is not, whatever was written to it since, and whatever the
+//! clock said. Else, and for compressed files, whose birth is not the generation's, it is what was
+//! changed after the fetcher heard of its file. Who never heard of a time is at least given the file
+//! that has the number.
+
+use super::Wanted;
+use crate::pos::FileId;
+use crate::serve::finder::candidates::Candidate;
+
+/// What is known of the generation asked for.
+pub(super) struct Later {
+    /// The birth of its file, where those of the others can be compared with it.
+    birth_ns: Option<u64>,
+    /// The first candidate behind all that were born before.
+    first: usize,
+}
+
+impl Later {
+    pub(super) fn than(wanted: &Wanted<'_>, candidates: &[Candidate]) -> Later {
+        let plain = || candidates.iter().filter(|one| one.is_plain());
+        let in_order = plain().zip(plain().skip(1)).all(|(one, next)| {
+            let births = (one.facts.id.birth_ns, next.facts.id.birth_ns);
+            matches!(births, (Some(one), Some(next)) if one <= next)
+        });
+        let id = wanted.asked.id.and_then(|id| id.as_str().parse::<FileId>().ok());
+        let birth_ns = id.and_then(|id| id.birth_ns).filter(|_| in_order);
+        let before = |one: &Candidate| {
+            one.is_plain()
+                && one.facts.id.birth_ns.zip(birth_ns).is_some_and(|(one, lost)| one < lost)
+        };
+        let first = candidates.iter().rposition(before).map_or(0, |last| last + 1);
+        Later { birth_ns, first }
+    }
+
+    /// Whether the candidate at `at` is later.
+    pub(super) fn has(&self, wanted: &Wanted<'_>, candidates: &[Candidate], at: usize) -> bool {
+        let one = &candidates[at];
+        let changed = match wanted.asked.seen_ns {
+            Some(seen) => one.facts.modified_ns > seen,
+            None => wanted.has_number(&one.facts),
+        };
+        let births = one.facts.id.birth_ns.zip(self.birth_ns).filter(|_| one.is_plain());
+        at >= self.first && (changed || births.is_some_and(|(one, lost)| one > lost))
+    }
+}
