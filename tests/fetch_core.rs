@@ -218,6 +218,29 @@ fn a_first_contact_asks_for_nothing_and_begins_with_what_is_there() {
 }
 
 #[test]
+fn other_bytes_at_the_source_are_believed_once_only_durable_ones_were_told() {
+    for (durable, goes_back) in [(700, true), (OVERLAP, false), (1000, false)] {
+        let mut life = Life::at(Some(7), place(durable, 1000, Trust::Whole));
+        let lost = answer(File::Lost(Why::Digest), b"b", 0, 50);
+        assert_eq!(life.ask(), "/log 7 744\n");
+        life.source.handle_answer(life.now, &lost);
+        assert_eq!(is_job(&life.outputs()), !goes_back, "{durable}");
+        if goes_back {
+            assert_eq!(life.ask(), format!("/log 7 {}\n", durable - OVERLAP));
+            life.source.handle_answer(life.now, &lost);
+            let gap = Some(Gap { from: 1000, to: None });
+            let outcome = Outcome { ending: Ending::Digest, lost: gap };
+            let outputs = life.outputs();
+            let Some(Output::Do(Job::Rotate { cut: None, outcome: found, .. })) = outputs.last()
+            else {
+                panic!("{outputs:?}")
+            };
+            assert_eq!(*found, outcome);
+        }
+    }
+}
+
+#[test]
 fn a_file_that_was_not_there_is_written_from_now_on_from_its_beginning() {
     for (start, missing, then) in [
         (Start::End, true, Start::Begin),

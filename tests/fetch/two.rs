@@ -182,6 +182,35 @@ fn a_generation_whose_content_is_another_is_lost_and_kept() {
 }
 
 #[test]
+fn a_copy_that_is_longer_than_what_is_durable_is_asked_for_from_there_before_it_is_called_another()
+{
+    let responder = Scripted::new();
+    let site = Site::of(responder.port()).option("--sync", "4s");
+    let running = site.start();
+    let content = content(1, 3000);
+    let mut asked = responder.asked();
+    asked.send([answer(File::First, 1001, 0), data(&content[..1000])].concat());
+    site.wait_copy(&content[..1000]);
+    wait_until("it is durable", || site.pointer().durable == 1000);
+    // Here the bytes are others than the source's.
+    asked.send(data(&[b'?'; 1000]));
+    site.wait_copy(&[&content[..1000], &[b'?'; 1000]].concat());
+    asked.reset();
+    let mut asked = responder.asked();
+    assert_eq!(asked.from(), 2000 - 256);
+    asked.send(answer(File::Lost(Why::Digest), 1001, 0));
+    let mut asked = responder.asked();
+    assert_eq!(asked.from(), 1000 - 256);
+    asked.send([answer(File::Same, 1001, 744), data(&content[744..])].concat());
+    let mut asked = responder.asked();
+    let from = asked.from();
+    asked.send([answer(File::Same, 1001, from as u64), data(&content[from..])].concat());
+    site.wait_copy(&content);
+    assert_eq!(running.said("lost"), 0);
+    running.wait_said("bytes 1000 to 2000 of the copy are not the source's");
+}
+
+#[test]
 fn what_is_durable_is_acknowledged() {
     let responder = Scripted::new();
     let site = Site::of(responder.port());

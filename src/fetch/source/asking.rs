@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
-use crate::fetch::copy::Trust;
+use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::manifest::Ending;
 use crate::fetch::store::Cut;
 use crate::fetch::terms::{Job, Output, WORKING_MAX};
@@ -129,6 +129,8 @@ impl Source {
                 self.outputs.push_back(Output::Close);
                 self.leave_end(Cut { at: self.place.right(), keep: true });
             }
+            // Our own end may be what is wrong.
+            (Some(_), File::Lost(Why::Digest)) if self.goes_back() => self.reconnect(now),
             // If it was away for a while, now the old question will be answered.
             (Some(_), _) if anew => {
                 self.refusals = REFUSALS_MAX - 1;
@@ -163,6 +165,21 @@ impl Source {
             (Some(known), File::Next) => self.rotate_complete(known, generation, from),
             (Some(known), File::Lost(why)) => self.rotate_lost(known, generation, why.into()),
         }
+    }
+
+    /// Bytes that are not durable were told by their digest, and the responder has others: they may have
+    /// changed here, on a machine whose memory or disk is not well. So what is asked for next is what
+    /// follows the durable ones, and the others are compared. Where few are durable they would prove less
+    /// than what was told.
+    fn goes_back(&mut self) -> bool {
+        let Place { durable, size, trust, .. } = self.place;
+        let more = trust == Trust::Whole && durable > OVERLAP && durable < size;
+        if more {
+            self.place.trust = Trust::Durable { rest: Rest::Arrived };
+            self.place.at = durable;
+            self.in_step = false;
+        }
+        more
     }
 
     /// Whether an answer to who asked for the exact end proves little: a responder of protocol 1 compares
