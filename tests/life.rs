@@ -106,6 +106,14 @@ fn killed_on_both_ends_at_random_moments_every_generation_is_there_once() {
     assert_eq!(lost, 0, "{:?}", fetcher.lines());
     fetcher.stop();
     let mut receipt = mirror.fetch_logs_as(&["--once", "--verify"]);
+    // A line for each generation: it is patient as long as they come.
+    let mut proved = 0;
+    while receipt.try_ended().is_none() {
+        common::wait_until("it goes on", || {
+            receipt.lines().len() > proved || receipt.try_ended().is_some()
+        });
+        proved = receipt.lines().len();
+    }
     assert!(receipt.ended().success(), "{}", receipt.stdout());
     let equal = receipt.lines().iter().filter(|line| line.ends_with(" equal")).count();
     assert!(equal >= mirror.not_empty().len(), "{}", receipt.stdout());
