@@ -32,7 +32,7 @@ use crate::proto::digest::Whole;
 use crate::sys::cause::cause;
 use crate::sys::fs::DiskFs;
 use lines::{Compared, Extent, Line, Listed, Verdict, What};
-use local::{Bytes, Copy, LOOK_INTERVAL, LOOKS_MAX, archive_of, read_copy};
+use local::{Bytes, Copy, LOOK_INTERVAL, LOOKS_MAX, archive_of, manifest_had, read_copy};
 use proof::{Finding, Heard, Proof, Question, Step};
 use remote::{Responder, Told};
 
@@ -132,10 +132,16 @@ impl<'a> Work<'a> {
             }
             Copy::Unknown(why) => self.tell(What::Copy(None), Verdict::Unreadable(why)),
         }?;
+        // Before the manifest, which only grows meanwhile.
+        let had = manifest_had(&self.fs, pointer);
         let path = manifest_path(pointer);
-        match read_latest(&self.fs, &path) {
+        match read_latest(&self.fs, &path, had) {
+            Ok(None) if had > 0 => self.tell(What::Manifest, Verdict::Missing),
             Ok(None) => Ok(()),
             Ok(Some((archives, extent))) => {
+                if extent.size < had {
+                    self.tell(What::Manifest, Verdict::Length(extent.size))?;
+                }
                 if extent.damaged > 0 {
                     self.tell(What::Manifest, Verdict::Damaged(extent.damaged))?;
                 }
@@ -185,7 +191,8 @@ impl<'a> Work<'a> {
                 return Ok(Some((bytes, len)));
             }
             std::thread::park_timeout(LOOK_INTERVAL);
-            if let Ok(Some(again)) = line_of(&self.fs, &manifest_path(&self.source.pointer), name) {
+            let manifest = manifest_path(&self.source.pointer);
+            if let Ok(Some(again)) = line_of(&self.fs, &manifest, listed) {
                 *listed = again;
             }
         }

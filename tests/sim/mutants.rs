@@ -46,7 +46,7 @@ pub const MUTANTS: [(Mutant, u64); 13] = [
     (Mutant::CopyNotSynced, 0),
     (Mutant::ScratchNotSynced, 0),
     (Mutant::PointerNameNotSynced, 0),
-    (Mutant::StartNotSynced, 440),
+    (Mutant::StartNotSynced, 100),
     (Mutant::ArchiveNameNotSynced, 0),
     (Mutant::CopyNameNotSynced, 0),
     (Mutant::NotWrittenAgain, 0),
