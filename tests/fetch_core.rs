@@ -1010,7 +1010,8 @@ impl Shelf {
         let file = self.store.fs.open(&self.store.copy).unwrap();
         let copy = self.store.fs.facts(&file).unwrap().id;
         let (generation, boot) = (generation(7), BOOT.to_owned());
-        Pointer { generation, base: 0, before: None, durable, copy, boot, state: State::Active }
+        let (before, manifest, state) = (None, 0, State::Active);
+        Pointer { generation, base: 0, before, durable, copy, manifest, boot, state }
     }
 
     fn point(&self, pointer: &Pointer) {
@@ -1050,10 +1051,10 @@ impl Shelf {
     /// The lines of the manifest that count. Each says what its archive is.
     fn manifest(&self) -> Vec<Line> {
         let path = manifest_path(&self.store.pointer);
-        let Some((lines, extent)) = read_latest(&self.store.fs, &path).unwrap() else {
+        let Some((lines, extent)) = read_latest(&self.store.fs, &path, 0).unwrap() else {
             return Vec::new();
         };
-        assert_eq!((extent.good, extent.damaged), (extent.size, 0));
+        assert_eq!((extent.whole, extent.damaged), (extent.size, 0));
         for line in lines.iter().filter(|line| line.archive.is_some()) {
             let archive = fs::read(self.dir.path().join(line.archive.as_ref().unwrap())).unwrap();
             assert_eq!(line.digest, Whole::of(&archive), "{line:?}");
@@ -1574,25 +1575,105 @@ fn a_line_is_appended_behind_the_good_ones_and_only_once() {
     let path = shelf.path("manifest");
     let (one, two) = (line_of(7, "a", b"a"), line_of(8, "b", b"b"));
     let good = [emit_line(&one), emit_line(&two)].concat();
-    append_line(&shelf.store.fs, &path, &one).unwrap();
+    append_line(&shelf.store.fs, &path, &one, 0).unwrap();
     for torn in ["", "2026-11-20T12:2", "\0\0\0\0\n\0", &"\0".repeat(5000)] {
         let mut bytes = emit_line(&one);
         bytes.extend(torn.as_bytes());
         fs::write(&path, &bytes).unwrap();
         for _ in 0..2 {
-            append_line(&shelf.store.fs, &path, &two).unwrap();
+            append_line(&shelf.store.fs, &path, &two, 0).unwrap();
             assert_eq!(fs::read(&path).unwrap(), good);
         }
     }
     // A kill and a new second later it is the same line.
     let later = Line { time: parse_time("2026-11-20T12:22:50Z").unwrap(), ..two };
-    append_line(&shelf.store.fs, &path, &later).unwrap();
+    append_line(&shelf.store.fs, &path, &later, 0).unwrap();
     assert_eq!(fs::read(&path).unwrap(), good);
     let grown = Line { to: 2, late: Some(1), ..one };
-    append_line(&shelf.store.fs, &path, &grown).unwrap();
-    let (lines, extent) = read_latest(&shelf.store.fs, &path).unwrap().unwrap();
+    append_line(&shelf.store.fs, &path, &grown, 0).unwrap();
+    let (lines, extent) = read_latest(&shelf.store.fs, &path, 0).unwrap().unwrap();
     assert_eq!(lines[0], grown);
-    assert_eq!(extent, Extent { good: extent.size, damaged: 0, size: extent.size });
+    assert_eq!(extent, Extent { whole: extent.size, size: extent.size, ..Extent::default() });
+}
+
+#[test]
+fn what_is_damaged_in_a_manifest_stays_and_new_lines_go_behind_it() {
+    let shelf = Shelf::new();
+    let path = shelf.path("manifest");
+    let (one, two) = (emit_line(&line_of(7, "a", b"a")), line_of(8, "b", b"b"));
+    let mut damaged = one.clone();
+    damaged[30] ^= 1;
+    let cases: [(&[u8], &[u8], u64); 5] = [
+        (&damaged, b"", 0),
+        (b"a note of somebody\n", b"", 0),
+        (b"a note of somebody", b"\n", 0),
+        (&one[..one.len() - 1], b"\n", one.len() as u64 - 1),
+        (&damaged[..50], b"\n", 40),
+    ];
+    for (there, between, had) in cases {
+        for before in [&b""[..], &one] {
+            let there = [before, there].concat();
+            fs::write(&path, &there).unwrap();
+            let had = if had > 0 { had + before.len() as u64 } else { 0 };
+            let expected = [&there[..], between, &emit_line(&two)].concat();
+            for _ in 0..2 {
+                append_line(&shelf.store.fs, &path, &two, had).unwrap();
+                let now = fs::read(&path).unwrap();
+                assert_eq!(now.escape_ascii().to_string(), expected.escape_ascii().to_string());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_is_damaged_or_shorter_than_it_was_is_told_at_the_start_and_at_rotations() {
+    for (change, told) in [
+        ("missing", " bytes, and not "),
+        ("cut", " bytes, and not "),
+        ("damaged", "log.ptr.manifest is damaged: lines that can't be read: 1"),
+        ("nothing", ""),
+    ] {
+        let shelf = Shelf::with("content", 7);
+        shelf.rotate(&shelf.recover(), 8).unwrap();
+        let manifest = manifest_path(&shelf.store.pointer);
+        let mut bytes = fs::read(&manifest).unwrap();
+        assert_eq!(shelf.pointed().manifest, bytes.len() as u64);
+        match change {
+            "missing" => fs::remove_file(&manifest).unwrap(),
+            "cut" => fs::write(&manifest, &bytes[..100]).unwrap(),
+            "damaged" => {
+                bytes[100] ^= 1;
+                fs::write(&manifest, &bytes).unwrap();
+            }
+            _ => {}
+        }
+        let is_told = |standing: &Standing<DiskFs>| {
+            let events: Vec<String> = standing.events.iter().map(Event::to_string).collect();
+            let found = events.iter().find(|event| event.contains("manifest "));
+            found.map_or(told.is_empty(), |event| event.contains(told) && !told.is_empty())
+        };
+        // As another process would.
+        let (copy, pointer) = (shelf.store.copy.clone(), shelf.store.pointer.clone());
+        let store = Store::new(DiskFs::default(), copy, pointer, BOOT.into());
+        let shelf = Shelf { dir: shelf.dir, store };
+        let mut standing = shelf.recover();
+        assert!(is_told(&standing), "{change}");
+        for next in 9..11 {
+            standing = shelf.rotate(&standing, next).unwrap();
+            assert!(is_told(&standing), "{change}");
+        }
+        let short = fs::metadata(&manifest).unwrap().len() < shelf.pointed().manifest;
+        assert_eq!(short, matches!(change, "missing" | "cut"));
+    }
+}
+
+#[test]
+fn a_name_that_the_manifest_has_is_not_given_again() {
+    let shelf = Shelf::with("content", 7);
+    let standing = shelf.rotate(&shelf.recover(), 8).unwrap();
+    fs::rename(shelf.path("log.20261120132249"), shelf.path("moved")).unwrap();
+    shelf.rotate(&standing, 9).unwrap();
+    assert_eq!(shelf.names(), ["log", "log.20261120132249.1", "moved"]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn fetch(mirror: &Mirror, address: SocketAddr, recheck: &str) -> Program {
 /// The lines that count.
 fn lines(mirror: &Mirror) -> Vec<Line> {
     let path = manifest_path(&mirror.pointer);
-    let found = read_latest(&DiskFs::default(), &path).unwrap();
+    let found = read_latest(&DiskFs::default(), &path, 0).unwrap();
     found.map(|(lines, _)| lines).unwrap_or_default()
 }
 

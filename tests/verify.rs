@@ -53,7 +53,7 @@ impl Bed {
         }
         assert_eq!(once(&mirror, &[]), Some(0));
         let manifest = manifest_path(&mirror.pointer);
-        let (archives, _) = read_latest(&DiskFs::default(), &manifest).unwrap().unwrap();
+        let (archives, _) = read_latest(&DiskFs::default(), &manifest, 0).unwrap().unwrap();
         for (line, content) in archives.iter().zip(&mirror.generations) {
             assert_eq!((line.digest, line.ending), (Whole::of(content), Ending::Complete));
         }

@@ -226,7 +226,7 @@ impl Late {
     pub fn handle_ended(&mut self, now: Instant, line: Line) {
         let Recheck::After(delay) = self.timing.recheck else { return };
         let mut known = self.active.iter_mut().chain(&mut self.waiting);
-        if known.any(|ended| ended.line.archive == line.archive) {
+        if known.any(|ended| ended.line.is_of(&line)) {
             return;
         }
         for ended in self.active.iter_mut().chain(&mut self.waiting) {

@@ -1,8 +1,9 @@
 //! The manifest: what became of every generation that has ended here.
 //!
 //! One text file beside the pointer, called like it and `.manifest`. It only grows: a line for each
-//! archive, and another one if bytes came late for it. The last line of an archive counts. The line
-//! ends with a checksum of all before it:
+//! archive, and another one if bytes came late for it. The last line of an archive counts: that is one of
+//! the same name, generation and first byte. What is damaged stays, and new lines go behind it; only what
+//! a crash tore off is cut. The line ends with a checksum of all before it:
 //!
 //! ```text
 //! 2026-11-21T13:22:49Z 1835021 0 40960 blake3=b0... archive=messages.20261121142249 end=complete id=1835021.7.1795132800000000000 seen=1795180991000000001 crc32=0a1b2c3d
@@ -14,7 +15,7 @@
 //! never heard how many there are; `late=N`, the line replaces an earlier one, since N bytes came.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -55,6 +56,15 @@ pub struct Line {
     pub lost: Option<Gap>,
     /// So many bytes came after an earlier line for this archive, which this one replaces.
     pub late: Option<u64>,
+}
+
+impl Line {
+    /// Whether both lines are of one archive. A name alone does not say so: it may have been given again
+    /// once somebody had moved the archive that had it.
+    pub fn is_of(&self, other: &Line) -> bool {
+        self.archive == other.archive
+            && (self.inode, self.id, self.from) == (other.inode, other.id, other.from)
+    }
 }
 
 /// How an archive ended.
@@ -271,15 +281,29 @@ fn parse_name(text: &str) -> Option<OsString> {
     (!leads_out).then(|| OsString::from_vec(name))
 }
 
-/// How far a manifest is good.
+/// How far a manifest has lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Extent {
-    /// Where the last good line ends. What is behind it was torn by a crash, and is no line.
-    pub good: u64,
-    /// Lines before that which are not good: somebody changed them, or the disk did.
+    /// Where the last whole line ends, good or damaged. What is behind it was torn by a crash, and is no
+    /// line: it has no newline and begins as a line does, or it has zeros.
+    pub whole: u64,
+    /// Lines before that which are not good: somebody changed them, or the disk did, or they are of a
+    /// later version.
     pub damaged: u64,
+    /// The last of them has no newline.
+    pub unended: bool,
     /// The file's length.
     pub size: u64,
+}
+
+/// Whether the end of a file, which has no newline, can be the beginning of a line.
+fn may_be_torn(end: &[u8]) -> bool {
+    let like = b"0000-00-00T00:00:00Z ";
+    let fits = |(have, like): (&u8, &u8)| match like {
+        b'0' => have.is_ascii_digit(),
+        like => have == like,
+    };
+    end.contains(&0) || end.len() <= LINE_BYTES_MAX && end.iter().zip(like).all(fits)
 }
 
 /// How much is read at once.
@@ -292,13 +316,14 @@ pub fn read_manifest<F: Fs>(
     path: &Path,
     mut each: impl FnMut(u64, Line),
 ) -> io::Result<Option<Extent>> {
-    scan(fs, path, |at, _, line| each(at, line))
+    scan(fs, path, 0, |at, _, line| each(at, line))
 }
 
-/// The same, with the bytes of each line.
+/// The same, with the bytes of each line. Of the first `had` bytes none can be torn.
 fn scan<F: Fs>(
     fs: &F,
     path: &Path,
+    had: u64,
     mut each: impl FnMut(u64, &[u8], Line),
 ) -> io::Result<Option<Extent>> {
     let file = match fs.open(path) {
@@ -307,14 +332,14 @@ fn scan<F: Fs>(
         Err(error) => return Err(error),
     };
     let mut extent = Extent::default();
-    // Bad lines since the last good one. They are damaged if a good one follows, else torn.
-    let mut bad = 0;
+    // Lines with zeros since the last whole one. They are damaged if one follows, else torn.
+    let mut zeros = 0;
     let mut buf = vec![0; READ_BYTES];
     // The line that is being read, as far as it is of a length that a line may have.
     let (mut line, mut begins) = (Vec::new(), 0);
     loop {
         let read = match fs.read_at(&file, &mut buf, extent.size) {
-            Ok(0) => return Ok(Some(extent)),
+            Ok(0) => break,
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
@@ -328,25 +353,41 @@ fn scan<F: Fs>(
             }
             match parse_line(&line).filter(|_| line.len() <= LINE_BYTES_MAX) {
                 Some(good) => {
-                    extent.good = extent.size;
-                    extent.damaged += std::mem::take(&mut bad);
+                    extent.whole = extent.size;
+                    extent.damaged += std::mem::take(&mut zeros);
                     each(begins, &line, good);
                 }
-                None => bad += 1,
+                None if line.contains(&0) => zeros += 1,
+                None => {
+                    extent.whole = extent.size;
+                    extent.damaged += std::mem::take(&mut zeros) + 1;
+                }
             }
             line.clear();
             begins = extent.size;
         }
     }
+    let foreign = !line.is_empty() && !may_be_torn(&line);
+    if foreign || extent.whole < had.min(extent.size) {
+        extent.unended = !line.is_empty();
+        extent.damaged += zeros + u64::from(extent.unended);
+        extent.whole = extent.size;
+    }
+    Ok(Some(extent))
 }
 
-/// Every archive's line that counts, in the order of their first lines; and how far the file is good.
-/// `None` if there is no file.
-pub fn read_latest<F: Fs>(fs: &F, path: &Path) -> io::Result<Option<(Vec<Line>, Extent)>> {
+/// Every archive's line that counts, in the order of their first lines; and how far the file has lines.
+/// `None` if there is no file. It is known to have had so many bytes.
+pub fn read_latest<F: Fs>(
+    fs: &F,
+    path: &Path,
+    had: u64,
+) -> io::Result<Option<(Vec<Line>, Extent)>> {
     let mut lines: Vec<Line> = Vec::new();
-    let mut known: HashMap<OsString, usize> = HashMap::new();
-    let extent = read_manifest(fs, path, |_, line| {
-        let place = line.archive.clone().map(|name| *known.entry(name).or_insert(lines.len()));
+    let mut known: HashMap<_, usize> = HashMap::new();
+    let extent = scan(fs, path, had, |_, _, line| {
+        let key = (line.archive.clone(), line.inode, line.id, line.from);
+        let place = key.0.is_some().then(|| *known.entry(key).or_insert(lines.len()));
         match place.and_then(|place| lines.get_mut(place)) {
             Some(replaced) => *replaced = line,
             None => lines.push(line),
@@ -360,18 +401,28 @@ pub fn read_latest<F: Fs>(fs: &F, path: &Path) -> io::Result<Option<(Vec<Line>, 
 /// on disk.
 const AGAIN_BYTES: usize = 4096;
 
+/// What a manifest was when a line was added to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// Before.
+    pub before: Extent,
+    /// Its length now.
+    pub size: u64,
+}
+
 /// Adds a line, unless the one that counts for its archive says the same already. When this returns,
-/// it is on disk. A torn end is cut off before. After an error the line is there or it is not.
-pub fn append_line<F: Fs>(fs: &F, path: &Path, line: &Line) -> io::Result<()> {
+/// it is on disk. A torn end is cut off before, but none of the `had` bytes that were on disk once; what
+/// is damaged stays. After an error the line is there or it is not.
+pub fn append_line<F: Fs>(fs: &F, path: &Path, line: &Line, had: u64) -> io::Result<Appended> {
     let mut said = false;
     // What is written again is what was found good: read once more, it could be something else.
     let (mut from, mut bytes) = (0, Vec::new());
-    let found = scan(fs, path, |at, text, known| {
+    let found = scan(fs, path, had, |at, text, known| {
         if at != from + bytes.len() as u64 || bytes.len() > AGAIN_BYTES {
             (from, bytes) = (at, Vec::new());
         }
         bytes.extend_from_slice(text);
-        if known.archive == line.archive {
+        if known.is_of(line) {
             said = Line { time: line.time, ..known } == *line;
         }
     })?;
@@ -379,10 +430,15 @@ pub fn append_line<F: Fs>(fs: &F, path: &Path, line: &Line) -> io::Result<()> {
         Some(extent) => (fs.open(path)?, extent),
         None => (fs.create_new(path)?, Extent::default()),
     };
-    if extent.good < extent.size {
-        fs.set_len(&file, extent.good)?;
+    if extent.whole < extent.size {
+        fs.set_len(&file, extent.whole)?;
+    }
+    // What is damaged is between.
+    if from + bytes.len() as u64 != extent.whole {
+        (from, bytes) = (extent.whole, Vec::new());
     }
     if !said {
+        bytes.extend(extent.unended.then_some(b'\n'));
         bytes.extend(emit_line(line));
     }
     write_all_at(fs, &file, &bytes, from)?;
@@ -390,30 +446,50 @@ pub fn append_line<F: Fs>(fs: &F, path: &Path, line: &Line) -> io::Result<()> {
     if found.is_none() {
         fs.sync_dir(dir_of(path))?;
     }
-    Ok(())
+    Ok(Appended { before: extent, size: from + bytes.len() as u64 })
 }
 
-/// The good lines among the last 16 KiB of a manifest, in order; none if there is no file.
-pub fn read_last<F: Fs>(fs: &F, path: &Path) -> io::Result<Vec<Line>> {
+/// The end of a manifest.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Last {
+    /// The good lines among the last 16 KiB, in order.
+    pub lines: Vec<Line>,
+    /// Whole lines there that are not good.
+    pub damaged: u64,
+    /// The file's length; 0 if there is none.
+    pub size: u64,
+}
+
+/// Reads the end of a manifest.
+pub fn read_last<F: Fs>(fs: &F, path: &Path) -> io::Result<Last> {
     let file = match fs.open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Last::default()),
         Err(error) => return Err(error),
     };
     let size = fs.len(&file)?;
+    let mut last = Last { size, ..Last::default() };
     let len = size.min(LAST_BYTES);
     let mut bytes = vec![0; len as usize];
     read_exact_at(fs, &file, &mut bytes, size - len)?;
-    Ok(bytes.split_inclusive(|&byte| byte == b'\n').filter_map(parse_line).collect())
+    for (number, text) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        match parse_line(text) {
+            Some(line) => last.lines.push(line),
+            // The first may be the rest of a longer one.
+            None if number == 0 && len < size => {}
+            None => last.damaged += u64::from(text.ends_with(b"\n") && !text.contains(&0)),
+        }
+    }
+    Ok(last)
 }
 
 const LAST_BYTES: u64 = 16 * 1024;
 
-/// The line that counts for the archive called `name`; `None` if it has none.
-pub fn line_of<F: Fs>(fs: &F, path: &Path, name: &OsStr) -> io::Result<Option<Line>> {
+/// The line that counts for the archive of `listed`; `None` if it has none.
+pub fn line_of<F: Fs>(fs: &F, path: &Path, listed: &Line) -> io::Result<Option<Line>> {
     let mut found = None;
     read_manifest(fs, path, |_, line| {
-        if line.archive.as_deref() == Some(name) {
+        if line.is_of(listed) {
             found = Some(line);
         }
     })?;

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Where `base` is not 0, `before=` is the digest of up to 64 KiB of the generation before it, as a request
-//! tells it. What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
+//! tells it. `manifest=` is how many bytes the manifest has had. What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
 //! was changed last) and `heard=` (how many bytes it had). A pointer of fetchlogs 1.1 is the inode alone.
 
 use std::io;
@@ -36,6 +36,8 @@ pub struct Pointer {
     pub durable: Offset,
     /// Who the copy is.
     pub copy: FileId,
+    /// How many bytes the manifest has had.
+    pub manifest: u64,
     /// This machine's boot when the pointer was written, or [`BOOT_UNKNOWN`].
     pub boot: String,
     /// What was being done.
@@ -91,6 +93,9 @@ pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
     );
     if let Some(before) = pointer.before {
         line.push_str(&format!(" before={before}"));
+    }
+    if pointer.manifest > 0 {
+        line.push_str(&format!(" manifest={}", pointer.manifest));
     }
     push_known(&mut line, "", &pointer.generation);
     match &pointer.state {
@@ -196,6 +201,7 @@ fn parse_checked(line: &str) -> Option<Held> {
             .filter(|sample| sample.len <= base),
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
+        manifest: or_none(field("manifest"), |text| parse_number(text.as_bytes()))?.unwrap_or(0),
         boot: field("boot")?.to_owned(),
         state,
     })))
@@ -306,6 +312,7 @@ mod tests {
                 generation: Some(3917),
                 birth_ns: Some(1_763_644_969_000_000_000),
             },
+            manifest: 812,
             boot: "9f0c2d1e-0000-4000-8000-000000000000".to_owned(),
             state,
         }

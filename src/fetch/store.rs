@@ -27,7 +27,7 @@ mod rotation;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -50,8 +50,9 @@ pub struct Store<F> {
     pub pointer: PathBuf,
     /// This machine's boot.
     pub boot: Arc<str>,
-    /// Held by the worker that adds to the manifest.
-    appending: Arc<Mutex<()>>,
+    /// How many bytes the manifest has had, as far as this process knows. Held by the worker that adds to
+    /// it.
+    manifest: Arc<Mutex<u64>>,
 }
 
 /// A step that failed, in the operator's words: `cannot VERB OBJECT PATH: CAUSE`.
@@ -168,7 +169,7 @@ pub struct Stamp {
 impl<F: Fs> Store<F> {
     /// A source that keeps its copy and pointer there.
     pub fn new(fs: F, copy: PathBuf, pointer: PathBuf, boot: Arc<str>) -> Store<F> {
-        Store { fs, copy, pointer, boot, appending: Arc::default() }
+        Store { fs, copy, pointer, boot, manifest: Arc::default() }
     }
 
     /// Makes the directories, if they are missing, and claims copy and pointer.
@@ -258,7 +259,12 @@ impl<F: Fs> Store<F> {
             }
         };
         let Place { base, before, durable, .. } = *place;
-        Pointer { generation, base, before, durable, copy, boot, state }
+        let manifest = *self.manifest();
+        Pointer { generation, base, before, durable, copy, manifest, boot, state }
+    }
+
+    fn manifest(&self) -> MutexGuard<'_, u64> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn point(

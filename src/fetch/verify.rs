@@ -36,7 +36,7 @@ use crate::sys::cause::cause;
 use crate::sys::fs::{DiskFs, dir_of};
 use bytes::Bytes;
 use lines::{Compared, Extent, Line, Listed, Verdict, What};
-use local::{Copy, LOOK_INTERVAL, LOOKS_MAX, becoming, read_copy};
+use local::{Copy, LOOK_INTERVAL, LOOKS_MAX, becoming, manifest_had, read_copy};
 use proof::{Finding, Heard, Proof, Question, Step};
 use remote::{Responder, Told};
 
@@ -141,18 +141,27 @@ impl<'a> Work<'a> {
 
     fn verify_archives(&mut self) -> Listened {
         let (local, pointer) = (&self.source.local, &self.source.pointer);
-        // In this order: an archive that is there has its line, or the pointer tells of it.
+        // In this order: an archive that is there has its line, or the pointer tells of it; and the
+        // manifest only grows meanwhile.
         let beside = shelf::archives(&self.fs, local);
         let becoming = becoming(&self.fs, local, pointer);
+        let had = manifest_had(&self.fs, pointer);
         let path = manifest_path(pointer);
-        let read = read_latest(&self.fs, &path).map(Option::unwrap_or_default);
-        let (archives, extent) = match read {
-            Ok(read) => read,
+        let (archives, extent) = match read_latest(&self.fs, &path, had) {
+            Ok(None) if had > 0 => {
+                self.tell(What::Manifest, Verdict::Missing)?;
+                Default::default()
+            }
+            Ok(None) => Default::default(),
+            Ok(Some(read)) => read,
             Err(error) => {
                 let why = format!("cannot read {}: {}", path.display(), cause(&error));
                 return self.tell(What::Manifest, Verdict::Unreadable(why));
             }
         };
+        if (1..had).contains(&extent.size) {
+            self.tell(What::Manifest, Verdict::Length(extent.size))?;
+        }
         if extent.damaged > 0 {
             self.tell(What::Manifest, Verdict::Damaged(extent.damaged))?;
         }
@@ -211,7 +220,8 @@ impl<'a> Work<'a> {
                 return Ok(Some((bytes, len)));
             }
             std::thread::park_timeout(LOOK_INTERVAL);
-            if let Ok(Some(again)) = line_of(&self.fs, &manifest_path(&self.source.pointer), name) {
+            let manifest = manifest_path(&self.source.pointer);
+            if let Ok(Some(again)) = line_of(&self.fs, &manifest, listed) {
                 *listed = again;
             }
         }

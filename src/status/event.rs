@@ -107,6 +107,22 @@ pub enum Event {
         /// What is wrong with it.
         why: String,
     },
+    /// The manifest is not there, or shorter than it was.
+    ManifestShort {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        size: u64,
+        /// How many it had, and what was added since.
+        had: u64,
+    },
+    /// Lines of the manifest can't be read.
+    ManifestDamaged {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        lines: u64,
+    },
     /// The copy does not agree with its pointer; how.
     CopyDoubted {
         /// The file.
@@ -170,6 +186,18 @@ impl fmt::Display for Event {
                     path.display()
                 )
             }
+            Event::ManifestShort { path, size, had } => {
+                write!(
+                    f,
+                    "manifest {} has {size} bytes, and not {had}: lines are missing",
+                    path.display()
+                )
+            }
+            Event::ManifestDamaged { path, lines } => write!(
+                f,
+                "manifest {} is damaged: lines that can't be read: {lines}",
+                path.display()
+            ),
             Event::CopyDoubted { path, why } => {
                 write!(f, "copy {} {why}: comparing it from its beginning", path.display())
             }

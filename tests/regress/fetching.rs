@@ -182,3 +182,88 @@ fn from_now_on_means_all_of_a_file_that_was_not_there_yet() {
     let seen = format!("{}\n{}", fetcher.lines().join("\n"), sketch(&mirror));
     assert_eq!(holds(&mirror, b"line 0\n"), 1, "SILENT:\n{seen}");
 }
+
+#[test]
+fn a_damaged_last_line_of_the_manifest_is_told() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.rotate(&lines("second", 100));
+    mirror.rotate(&lines("third", 100));
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    fetcher.stop();
+    let manifest = with_suffix(&mirror.pointer, "manifest");
+    let mut text = fs::read(&manifest).unwrap();
+    let at = text.len() - 30;
+    text[at] ^= 1;
+    fs::write(&manifest, &text).unwrap();
+    let mut verify = mirror.fetch_logs_as(&["--verify"]);
+    let code = verify.ended().code();
+    let told = verify.stdout();
+    mirror.rotate(&lines("fourth", 100));
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    fetcher.wait_said("manifest is damaged");
+    fetcher.stop();
+    let after = fs::read(&manifest).unwrap();
+    assert!(after.starts_with(&text), "the damaged line is not there any more");
+    let mut verify = mirror.fetch_logs_as(&["--verify"]);
+    let again = verify.ended().code();
+    assert_eq!((code, again), (Some(1), Some(1)), "{told}\n{}", verify.stdout());
+    assert!(told.contains(" manifest damaged: 1 line can't be read\n"), "{told}");
+}
+
+#[test]
+fn a_missing_manifest_is_told() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.rotate(&lines("second", 100));
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    fetcher.stop();
+    fs::remove_file(with_suffix(&mirror.pointer, "manifest")).unwrap();
+    let mut verify = mirror.fetch_logs_as(&["--verify"]);
+    assert_eq!(verify.ended().code(), Some(1));
+    assert!(verify.stdout().ends_with(" manifest missing\n"), "{}", verify.stdout());
+    let fetcher = mirror.fetch_logs(address);
+    fetcher.wait_said("manifest has 0 bytes, and not ");
+}
+
+#[test]
+fn archives_that_had_one_name_are_proved_each_by_its_own_line() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.rotate(&lines("second", 100));
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    // Somebody compresses the archive; an hour later the clock shows the same local time (DST ends).
+    fetcher.stop();
+    let manifest = with_suffix(&mirror.pointer, "manifest");
+    let (name, _) = shelf(&mirror).into_iter().find(|(name, _)| name.contains(".2026")).unwrap();
+    let archive = mirror.copy.with_file_name(&name);
+    fs::rename(&archive, with_suffix(&archive, "gz")).unwrap();
+    mirror.rotate(&lines("third", 100));
+    let fetcher = mirror.fetch_logs(address);
+    wait_until("it is there", || {
+        fs::read(&mirror.copy).is_ok_and(|copy| copy == lines("third", 100))
+    });
+    fetcher.stop();
+    let (second, _) = shelf(&mirror)
+        .into_iter()
+        .find(|(name, bytes)| name.contains(".2026") && *bytes == lines("second", 100))
+        .unwrap();
+    // What free_archive() would have called it in that second.
+    fs::rename(mirror.copy.with_file_name(&second), &archive).unwrap();
+    let text = fs::read_to_string(&manifest).unwrap();
+    let renamed: String = text
+        .lines()
+        .map(|line| {
+            let (line, _) = line.rsplit_once(" crc32=").unwrap();
+            let line = line.replace(&format!("archive={second} "), &format!("archive={name} "));
+            format!("{line} crc32={:08x}\n", crc32fast::hash(line.as_bytes()))
+        })
+        .collect();
+    fs::write(&manifest, &renamed).unwrap();
+    let mut verify = mirror.fetch_logs_as(&["--verify"]);
+    let code = verify.ended().code();
+    let told = verify.stdout();
+    assert_eq!(told.matches(&format!(" archive {name} ")).count(), 2, "{told}\n{renamed}");
+    assert_eq!(code, Some(1), "{told}");
+}

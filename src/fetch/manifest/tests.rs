@@ -109,13 +109,13 @@ fn a_torn_end_is_no_line_wherever_it_is_torn() {
     for len in first.len()..whole.len() {
         let (lines, extent) = read(&whole[..len]);
         assert_eq!(lines, [(0, example())], "{len}");
-        assert_eq!((extent.good, extent.size), (first.len() as u64, len as u64));
+        assert_eq!((extent.whole, extent.size), (first.len() as u64, len as u64));
     }
     let mut zeros = first.clone();
     zeros.extend([0; 5000]);
     zeros.push(b'\n');
     let (lines, extent) = read(&zeros);
-    assert_eq!((lines.len(), extent.good, extent.damaged), (1, first.len() as u64, 0));
+    assert_eq!((lines.len(), extent.whole, extent.damaged), (1, first.len() as u64, 0));
 }
 
 #[test]
@@ -126,8 +126,79 @@ fn a_damaged_line_does_not_hide_those_behind_it() {
         let second = (good.len() + damage.len()) as u64;
         assert_eq!(lines, [(0, example()), (second, example())]);
         let size = second + good.len() as u64;
-        assert_eq!(extent, Extent { good: size, damaged: 1, size });
+        assert_eq!(extent, Extent { whole: size, damaged: 1, size, unended: false });
     }
+}
+
+#[test]
+fn a_whole_line_that_is_damaged_is_not_torn_wherever_it_stands() {
+    let good = emit_line(&example());
+    let mut damaged = emit_line(&full());
+    damaged[40] ^= 1;
+    let later = b"2031-01-01T00:00:00Z of a later version crc32=00000000\n".to_vec();
+    for (end, count) in [(vec![&damaged], 1), (vec![&later, &damaged], 2)] {
+        let end: Vec<u8> = end.into_iter().flatten().copied().collect();
+        for torn in [&b""[..], b"2026-11-2", b"\0\0\n\0"] {
+            let whole = (good.len() + end.len()) as u64;
+            let (lines, extent) = read(&[&good[..], &end, torn].concat());
+            assert_eq!(lines.len(), 1);
+            let size = whole + torn.len() as u64;
+            assert_eq!(extent, Extent { whole, damaged: count, unended: false, size });
+        }
+    }
+}
+
+#[test]
+fn an_end_that_is_no_beginning_of_a_line_is_not_torn() {
+    for (end, is_torn) in [
+        (&b"2"[..], true),
+        (b"2026-11-21T13:22:49Z 18350", true),
+        (b"\0", true),
+        (b"a note\0\0", true),
+        (b"a note", false),
+        (b"2026-11-2x", false),
+        (&[b'7'; LINE_BYTES_MAX + 1], false),
+    ] {
+        let (_, extent) = read(end);
+        let size = end.len() as u64;
+        let not_torn = Extent { whole: size, damaged: 1, unended: true, size };
+        let torn = Extent { size, ..Extent::default() };
+        assert_eq!(extent, if is_torn { torn } else { not_torn }, "{}", end.escape_ascii());
+    }
+}
+
+#[test]
+fn what_was_on_disk_once_is_not_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("manifest");
+    let good = emit_line(&example());
+    let size = good.len() as u64;
+    let mut bytes = good.clone();
+    for (last, unended) in [(b'x', true), (0, true)] {
+        *bytes.last_mut().unwrap() = last;
+        std::fs::write(&path, &bytes).unwrap();
+        let read = |had| read_latest(&DiskFs::default(), &path, had).unwrap().unwrap().1;
+        assert_eq!(read(size), Extent { whole: size, damaged: 1, unended, size });
+        assert_eq!(read(0), Extent { size, ..Extent::default() });
+    }
+}
+
+#[test]
+fn archives_of_one_name_have_a_line_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("manifest");
+    let others = [
+        Line { inode: Inode::new(7), ..example() },
+        Line { id: Token::parse(b"7.8"), ..example() },
+        Line { from: 100, ..example() },
+    ];
+    let fs = DiskFs::default();
+    append_line(&fs, &path, &example(), 0).unwrap();
+    for other in &others {
+        append_line(&fs, &path, other, 0).unwrap();
+    }
+    let (lines, _) = read_latest(&fs, &path, 0).unwrap().unwrap();
+    assert_eq!(lines, [&[example()], &others[..]].concat());
 }
 
 #[test]
@@ -140,11 +211,11 @@ fn the_last_line_of_an_archive_counts() {
     let lines = [&example(), &nameless, &other, &nameless, &late];
     std::fs::write(&path, lines.map(emit_line).concat()).unwrap();
     let fs = DiskFs::default();
-    let (latest, _) = read_latest(&fs, &path).unwrap().unwrap();
+    let (latest, _) = read_latest(&fs, &path, 0).unwrap().unwrap();
     assert_eq!(latest, [late.clone(), nameless.clone(), other, nameless]);
-    let name = OsStr::new("messages.20261121142249");
-    assert_eq!(line_of(&fs, &path, name).unwrap(), Some(late));
-    assert_eq!(line_of(&fs, &path, OsStr::new("missing")).unwrap(), None);
+    assert_eq!(line_of(&fs, &path, &example()).unwrap(), Some(late));
+    let missing = Line { archive: Some("missing".into()), ..example() };
+    assert_eq!(line_of(&fs, &path, &missing).unwrap(), None);
 }
 
 #[test]
@@ -197,7 +268,7 @@ proptest! {
         bytes in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..3000)
     ) {
         let (lines, extent) = read(&bytes);
-        prop_assert!(lines.is_empty() && extent.good == 0);
+        prop_assert!(lines.is_empty() && extent.whole <= extent.size);
         prop_assert_eq!(extent.size, bytes.len() as u64);
     }
 }

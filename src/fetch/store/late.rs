@@ -8,11 +8,12 @@
 //!
 //! The line is the truth, and the archive may be ahead of it, never behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Doing, Done, OpenCopy, Stamp, Store};
 use crate::fetch::copy::{Place, Rest, Trust};
-use crate::fetch::manifest::{Ending, Line, append_line, manifest_path, read_last};
+use crate::fetch::manifest::{Appended, Ending, Line, append_line, manifest_path, read_last};
+use crate::status::event::Event;
 use crate::sys::fs::{Fs, may_be};
 
 impl<F: Fs> Store<F> {
@@ -73,16 +74,34 @@ impl<F: Fs> Store<F> {
 
     /// Adds a line to the manifest, unless it is there. One worker at a time: a rotation may do it
     /// while late bytes are recorded.
-    pub(super) fn append(&self, line: &Line) -> Done<()> {
+    /// Gives what the operator should know of what was there before.
+    pub(super) fn append(&self, line: &Line) -> Done<Vec<Event>> {
         let path = manifest_path(&self.pointer);
-        let _one = self.appending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        append_line(&self.fs, &path, line).doing("write manifest", &path)
+        let mut had = self.manifest();
+        let appended = append_line(&self.fs, &path, line, *had).doing("write manifest", &path)?;
+        let Appended { before, size } = appended;
+        let events = faults(&path, before.damaged, before.size, *had);
+        // What is missing stays missing, however long it becomes.
+        *had = if before.size < *had { *had + (size - before.whole) } else { size };
+        Ok(events)
     }
 
-    /// The line of the last archive that is a whole generation: the one to be asked for once more.
-    pub fn last_complete(&self) -> Done<Option<Line>> {
+    /// The line of the last archive that is a whole generation: the one to be asked for once more. And
+    /// what the operator should know of the manifest.
+    pub(super) fn last_complete(&self) -> Done<(Option<Line>, Vec<Event>)> {
         let path = manifest_path(&self.pointer);
-        let lines = read_last(&self.fs, &path).doing("read manifest", &path)?;
-        Ok(lines.into_iter().rfind(|line| line.ending == Ending::Complete))
+        let had = *self.manifest();
+        let last = read_last(&self.fs, &path).doing("read manifest", &path)?;
+        let events = faults(&path, last.damaged, last.size, had);
+        let complete = |line: &Line| line.ending == Ending::Complete;
+        Ok((last.lines.into_iter().rfind(complete), events))
     }
+}
+
+/// What is wrong with a manifest that has so many damaged lines and `size` bytes, and `had` so many.
+fn faults(path: &Path, damaged: u64, size: u64, had: u64) -> Vec<Event> {
+    let path = || path.to_path_buf();
+    let short = (size < had).then(|| Event::ManifestShort { path: path(), size, had });
+    let damaged = (damaged > 0).then(|| Event::ManifestDamaged { path: path(), lines: damaged });
+    short.into_iter().chain(damaged).collect()
 }

@@ -30,7 +30,12 @@ impl<F: Fs> Store<F> {
         }
         let mut standing = self.recover_pointer(rest, stamp)?;
         if standing.ended.is_none() {
-            standing.ended = self.last_complete()?.map(Box::new);
+            let (ended, events) = self.last_complete()?;
+            standing.ended = ended.map(Box::new);
+            // It is told once, and not again at each fault.
+            if rest == Rest::Arrived {
+                standing.events.extend(events);
+            }
         }
         Ok(standing)
     }
@@ -45,16 +50,25 @@ impl<F: Fs> Store<F> {
                 self.recover_without_pointer(vec![Event::PointerUnusable { path, why }])
             }
             Some(Ok(Held::Original(inode))) => self.recover_original(inode),
-            Some(Ok(Held::Pointer(pointer))) => match &pointer.state {
-                State::Rotating { suffix, next, ended } => {
-                    let archive = self.archive_path(suffix);
-                    self.finish_rotation(&pointer, &archive, *next, ended)
-                }
-                State::Active | State::Adopting => {
-                    let rest = if *pointer.boot == *self.boot { rest } else { Rest::Torn };
-                    self.recover_active(&pointer, rest, stamp)
-                }
-            },
+            Some(Ok(Held::Pointer(pointer))) => {
+                let mut had = self.manifest();
+                *had = pointer.manifest.max(*had);
+                drop(had);
+                self.recover_pointed(&pointer, rest, stamp)
+            }
+        }
+    }
+
+    fn recover_pointed(&self, pointer: &Pointer, rest: Rest, stamp: &Stamp) -> Done<Standing<F>> {
+        match &pointer.state {
+            State::Rotating { suffix, next, ended } => {
+                let archive = self.archive_path(suffix);
+                self.finish_rotation(pointer, &archive, *next, ended)
+            }
+            State::Active | State::Adopting => {
+                let rest = if *pointer.boot == *self.boot { rest } else { Rest::Torn };
+                self.recover_active(pointer, rest, stamp)
+            }
         }
     }
 
@@ -182,7 +196,8 @@ impl<F: Fs> Store<F> {
         self.fs.sync_data(&file).doing("sync", &moved)?;
         self.settle_moved()?;
         let place = Place { size: kept, ..beginning(pointer) };
-        self.record_reopened(pointer.generation, &place, &file, Some(&moved), stamp)?;
+        let mut events =
+            self.record_reopened(pointer.generation, &place, &file, Some(&moved), stamp)?;
         let next = self.behind(&file, &moved, &place)?;
         let copy = match empty {
             Some(copy) => copy,
@@ -190,7 +205,7 @@ impl<F: Fs> Store<F> {
         };
         let place = next;
         self.point(pointer.generation, &place, copy.id, State::Active)?;
-        let events = vec![Event::CopyReopened { base: place.base }];
+        events.push(Event::CopyReopened { base: place.base });
         Ok(Standing::at(copy, pointer.generation, place, events))
     }
 }

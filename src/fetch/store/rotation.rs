@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Cut, Doing, Done, OpenCopy, Stamp, Standing, Store, StoreFault};
 use crate::fetch::copy::{Place, Trust, read_exact_at, sample_before};
-use crate::fetch::manifest::{Ended, Ending, Line, Outcome};
+use crate::fetch::manifest::{Ended, Ending, Line, Outcome, manifest_path, read_last};
 use crate::fetch::pointer::{Pointer, State, replace_pointer, write_all_at};
 use crate::pos::{FileFacts, Generation, Offset};
 use crate::proto::digest::{Digester, Whole};
@@ -85,7 +85,8 @@ impl<F: Fs> Store<F> {
         };
         self.fs.sync_dir(dir).doing("sync directory", dir)?;
         let place = Place { base: pointer.base, size: pointer.durable, ..Place::default() };
-        let line = self.record(pointer.generation, &place, archive.as_deref(), ended)?;
+        let (line, mut events) =
+            self.record(pointer.generation, &place, archive.as_deref(), ended)?;
         let (copy, size) = match self.open_copy()? {
             Some(found) => found,
             None => (self.create_copy()?, 0),
@@ -97,7 +98,7 @@ impl<F: Fs> Store<F> {
         };
         let place = Place { size, trust, ..Place::default() };
         self.point(next, &place, copy.id, state)?;
-        let events = vec![Event::Rotated { to: next.inode }];
+        events.push(Event::Rotated { to: next.inode });
         Ok(Standing { ended: Some(Box::new(line)), ..Standing::at(copy, next, place, events) })
     }
 
@@ -123,14 +124,14 @@ impl<F: Fs> Store<F> {
     }
 
     /// The manifest says of an archive, which is all of `place`, how it ended. Done once, however often
-    /// it is asked for.
+    /// it is asked for. Gives the line, and what the operator should know of the manifest.
     pub(super) fn record(
         &self,
         generation: Generation,
         place: &Place,
         archive: Option<&Path>,
         ended: &Ended,
-    ) -> Done<Line> {
+    ) -> Done<(Line, Vec<Event>)> {
         let line = Line {
             time: ended.time,
             inode: generation.inode,
@@ -144,8 +145,8 @@ impl<F: Fs> Store<F> {
             lost: ended.outcome.lost,
             late: None,
         };
-        self.append(&line)?;
-        Ok(line)
+        let events = self.append(&line)?;
+        Ok((line, events))
     }
 
     /// The digest of the first `len` bytes of a file.
@@ -220,7 +221,8 @@ impl<F: Fs> Store<F> {
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
         let moved = self.find_moved(&copy.id)?;
         self.settle_moved()?;
-        self.record_reopened(generation, place, &copy.file, moved.as_deref(), stamp)?;
+        let mut events =
+            self.record_reopened(generation, place, &copy.file, moved.as_deref(), stamp)?;
         let next = self.behind(&copy.file, &self.copy, place)?;
         let new = match self.open_copy()? {
             Some((found, 0)) => found,
@@ -229,7 +231,7 @@ impl<F: Fs> Store<F> {
         };
         let place = next;
         self.point(generation, &place, new.id, State::Active)?;
-        let events = vec![Event::CopyReopened { base: place.base }];
+        events.push(Event::CopyReopened { base: place.base });
         Ok(Some(Standing::at(new, generation, place, events)))
     }
 
@@ -255,11 +257,12 @@ impl<F: Fs> Store<F> {
         file: &F::File,
         moved: Option<&Path>,
         stamp: &Stamp,
-    ) -> Done<()> {
+    ) -> Done<Vec<Event>> {
         let digest = self.digest(file, moved.unwrap_or(&self.copy), place.size)?;
         let outcome = Outcome { ending: Ending::Reopened, lost: None };
-        self.record(generation, place, moved, &Ended { time: stamp.time, outcome, digest })?;
-        Ok(())
+        let ended = Ended { time: stamp.time, outcome, digest };
+        let (_, events) = self.record(generation, place, moved, &ended)?;
+        Ok(events)
     }
 
     pub(super) fn archive_path(&self, suffix: &str) -> PathBuf {
@@ -269,13 +272,20 @@ impl<F: Fs> Store<F> {
         self.copy.with_file_name(name)
     }
 
-    /// `stamp`, or `stamp.1`, `stamp.2` ... : the first whose file does not exist.
+    /// `stamp`, or `stamp.1`, `stamp.2` ... : the first whose file does not exist, and that none of the
+    /// manifest's last lines has. An archive that somebody moved keeps its name there, and where a clock
+    /// is put back an hour the same second comes twice.
     fn free_archive(&self, stamp: &str) -> Done<(String, PathBuf)> {
+        let manifest = manifest_path(&self.pointer);
+        let last = read_last(&self.fs, &manifest).doing("read manifest", &manifest)?;
+        let is_listed =
+            |path: &Path| last.lines.iter().any(|line| line.archive.as_deref() == path.file_name());
         let mut suffix = stamp.to_owned();
         let mut number = 0_u64;
         loop {
             let path = self.archive_path(&suffix);
-            if self.fs.facts_at(&path).doing("look at", &path)?.is_none() {
+            let taken = self.fs.facts_at(&path).doing("look at", &path)?.is_some();
+            if !taken && !is_listed(&path) {
                 return Ok((suffix, path));
             }
             number += 1;

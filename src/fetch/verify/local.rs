@@ -77,6 +77,14 @@ pub fn read_copy(fs: &DiskFs, copy: &Path, pointer: &Path) -> Copy {
     found
 }
 
+/// How many bytes the manifest had when the pointer was written; 0 if nobody knows.
+pub fn manifest_had(fs: &DiskFs, pointer: &Path) -> u64 {
+    match read(fs, pointer) {
+        Ok(Some(Held::Pointer(pointer))) => pointer.manifest,
+        _ => 0,
+    }
+}
+
 /// What there is, and whether it all fits together.
 fn look(fs: &DiskFs, copy: &Path, pointer: &Path) -> Result<(bool, Copy), String> {
     let held = read(fs, pointer)?;
@@ -174,8 +182,9 @@ mod tests {
             let copy = fs.facts(&fs.open(&bed.path("copy")).unwrap()).unwrap().id;
             let generation = Generation::of(Inode::new(7));
             let boot = "boot".to_owned();
-            let before = None;
-            let pointer = Pointer { generation, base: 100, before, durable: 7, copy, boot, state };
+            let (before, manifest, base, durable) = (None, 812, 100, 7);
+            let pointer =
+                Pointer { generation, base, before, durable, copy, manifest, boot, state };
             std::fs::write(bed.path("pointer"), emit_pointer(&pointer)).unwrap();
             bed
         }
@@ -226,6 +235,15 @@ mod tests {
         bed.assert_held(100..107, b"0123456");
         std::fs::write(bed.path("copy"), "").unwrap();
         bed.assert_held(100..107, b"0123456");
+    }
+
+    #[test]
+    fn the_pointer_says_how_long_the_manifest_was() {
+        let bed = Bed::new(State::Active);
+        let had = || manifest_had(&DiskFs::for_reading(), &bed.path("pointer"));
+        assert_eq!(had(), 812);
+        std::fs::write(bed.path("pointer"), "7\n").unwrap();
+        assert_eq!(had(), 0);
     }
 
     #[test]
