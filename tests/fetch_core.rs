@@ -14,9 +14,10 @@ use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointe
 use fetchlogs::fetch::source::{OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, OpenCopy, Stamp, Standing, Store, StoreFault};
 use fetchlogs::fetch::terms::{End, Goal, Job, Output, Recheck, SyncPolicy, Timing, Wants};
-use fetchlogs::pos::{Generation, Inode, Token};
+use fetchlogs::pos::{Generation, Inode, Start, Token};
 use fetchlogs::proto::WireFault;
 use fetchlogs::proto::answer::{Answer, File, Why};
+use fetchlogs::proto::asked::Sample;
 use fetchlogs::proto::digest::Whole;
 use fetchlogs::proto::refusal::{Code, Refusal};
 use fetchlogs::proto::request::{Request, emit_request};
@@ -217,6 +218,29 @@ fn a_first_contact_asks_for_nothing_and_begins_with_what_is_there() {
 }
 
 #[test]
+fn a_file_that_was_not_there_is_written_from_now_on_from_its_beginning() {
+    for (start, missing, then) in [
+        (Start::End, true, Start::Begin),
+        (Start::End, false, Start::End),
+        (Start::History, true, Start::History),
+    ] {
+        let source = Source::new(b"/log".to_vec(), TIMING, 1).starting(start);
+        let mut life = Life { source, now: Instant::now() };
+        life.outputs();
+        life.source.handle_standing(life.now, None, Place::default());
+        life.ask();
+        let code = if missing { Code::Missing } else { Code::Busy };
+        life.source.handle_refusal(life.now, &Refusal::new(code, "words"));
+        life.outputs();
+        life.ask();
+        let begins_late = answer(File::First, b"a", 9, 9);
+        life.source.handle_answer(life.now, &begins_late);
+        let begun = matches!(life.outputs()[..], [Output::Do(Job::Begin(_))]);
+        assert_eq!(begun, then == Start::End, "{start:?}");
+    }
+}
+
+#[test]
 fn what_it_has_is_asked_for_with_an_overlap_and_after_an_orderly_end_exactly() {
     let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
     assert_eq!(life.ask(), "/log 7 744\n");
@@ -278,6 +302,7 @@ fn answer(file: File, id: &[u8], from: u64, size: u64) -> Answer {
         size,
         mtime_ns: 5,
         name: None,
+        tail: None,
     }
 }
 
@@ -307,6 +332,55 @@ fn a_loss_is_told_up_to_the_last_size_that_was_heard_of() {
         assert_eq!(outputs[0], Output::Tell(told), "{heard_in}");
         let Output::Do(Job::Rotate { next, outcome: found, .. }) = outputs[1] else { panic!() };
         assert_eq!((next.heard, found), (50, outcome), "{heard_in}");
+    }
+}
+
+/// All of 1000 bytes are here, and the source is heard to have 1200.
+fn heard_of_more() -> Life {
+    let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+    life.ask();
+    life.source.handle_answer(life.now, &answer(File::Same, b"a", 744, 1200));
+    let Some(Output::Do(Job::Begin(known))) = life.source.poll_output() else { panic!() };
+    let stands = Place { at: 744, ..place(1000, 1000, Trust::Whole) };
+    life.source.handle_standing(life.now, Some(known), stands);
+    life.data(256);
+    life
+}
+
+#[test]
+fn a_generation_that_is_complete_with_fewer_bytes_than_were_heard_of_has_lost_the_others() {
+    let mut life = heard_of_more();
+    life.closed();
+    assert_eq!(life.ask(), "/log 7 1000\n");
+    life.source.handle_answer(life.now, &answer(File::Next, b"b", 0, 50));
+    let (inode, gap) = (Inode::new(7), Gap { from: 1000, to: Some(1200) });
+    let lost = Event::Lost { inode, offset: gap.from, end: gap.to };
+    assert_eq!(life.source.poll_output(), Some(Output::Tell(lost)));
+    let Some(Output::Do(Job::Rotate { outcome, .. })) = life.source.poll_output() else { panic!() };
+    assert_eq!(outcome, Outcome { ending: Ending::Complete, lost: Some(gap) });
+}
+
+#[test]
+fn a_current_file_with_fewer_bytes_than_were_heard_of_has_lost_them_and_that_is_told_once() {
+    for (size, rotated, told) in [
+        (1100, None, Some(1100)),
+        (1000, None, Some(1000)),
+        (1100, Some(b"/log.1".to_vec()), None),
+        (1200, None, None),
+    ] {
+        let mut life = heard_of_more();
+        for round in 0..2 {
+            life.broken();
+            life.ask();
+            let name = rotated.clone();
+            let answer = Answer { name, ..answer(File::Same, b"a", 744, size) };
+            life.source.handle_answer(life.now, &answer);
+            let lost = |offset| Event::Lost { inode: Inode::new(7), offset, end: Some(1200) };
+            let told = told.filter(|_| round == 0).map(|offset| Output::Tell(lost(offset)));
+            assert_eq!(life.outputs(), Vec::from_iter(told), "{size} {rotated:?}");
+            let heard = life.source.generation().unwrap().heard;
+            assert_eq!(heard, if rotated.is_some() { 1200 } else { size });
+        }
     }
 }
 
@@ -771,6 +845,39 @@ fn fetched_once_a_source_of_which_bytes_were_lost_is_not_complete() {
     life.status("O 8");
     assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::GiveUp]);
     assert_eq!(life.source.lost().map(|lost| Output::Tell(lost.clone())), Some(lost(7, 1000)));
+
+    // Nor one whose file lost its end, of which was heard.
+    let mut life = once_at_end(1000);
+    life.goes_on(1200, None);
+    life.broken();
+    life.ask();
+    let inode = Inode::new(7);
+    let cut = Event::Lost { inode, offset: 1000, end: Some(1200) };
+    assert_eq!(life.goes_on(1000, None), [Output::Tell(cut.clone())]);
+    assert_eq!(life.data(256), [Output::Succeed, Output::Close, Output::GiveUp]);
+    assert_eq!(life.source.lost(), Some(&cut));
+}
+
+#[test]
+fn a_checkpoint_that_waited_half_its_time_comes_along_with_others() {
+    let mut life = Life::following(100);
+    let checkpoints = |life: &mut Life| {
+        life.source.handle_gathering(life.now);
+        life.outputs().contains(&Output::Do(Job::Checkpoint))
+    };
+    life.pass(SYNC * 2);
+    assert!(!checkpoints(&mut life), "nothing has arrived");
+    life.data(10);
+    life.pass(SYNC / 2 - Duration::from_millis(1));
+    assert!(!checkpoints(&mut life), "it waits for less than half its time");
+    life.pass(Duration::from_millis(1));
+    assert!(checkpoints(&mut life));
+    assert!(!checkpoints(&mut life), "it runs already");
+    let never = Timing { sync: SyncPolicy::Never, ..TIMING };
+    let mut life = Life::following_with(100, never);
+    life.data(10);
+    life.pass(SYNC * 2);
+    assert!(!checkpoints(&mut life));
 }
 
 #[test]
@@ -891,7 +998,7 @@ impl Shelf {
         let file = self.store.fs.open(&self.store.copy).unwrap();
         let copy = self.store.fs.facts(&file).unwrap().id;
         let (generation, boot) = (generation(7), BOOT.to_owned());
-        Pointer { generation, base: 0, durable, copy, boot, state: State::Active }
+        Pointer { generation, base: 0, before: None, durable, copy, boot, state: State::Active }
     }
 
     fn point(&self, pointer: &Pointer) {
@@ -1069,16 +1176,63 @@ fn a_copy_that_is_missing_is_fetched_again_and_one_that_was_renamed_goes_on() {
     assert_eq!((standing.place.base, standing.place.size), (0, 0));
     assert!(matches!(standing.events[..], [Event::CopyDoubted { .. }]));
     for made_new in [false, true] {
-        let shelf = Shelf::with("content", 3);
+        let shelf = Shelf::with("content", 7);
         fs::rename(shelf.path("log"), shelf.path("log-1")).unwrap();
         if made_new {
             fs::write(shelf.path("log"), "").unwrap();
         }
         let standing = shelf.recover();
         assert_eq!((standing.place.base, standing.place.size), (7, 0));
+        assert_eq!(standing.place.before, Sample::of(b"content"));
         assert_eq!(standing.events, [Event::CopyReopened { base: 7 }]);
-        assert_eq!((shelf.pointed().base, shelf.read("log-1").as_str()), (7, "content"));
+        let Pointer { base, before, .. } = shelf.pointed();
+        assert_eq!((base, before), (7, Sample::of(b"content")));
+        assert_eq!(shelf.read("log-1"), "content");
     }
+}
+
+#[test]
+fn the_end_of_a_renamed_copy_counts_as_far_as_the_source_has_it() {
+    for (arrives, base) in [(&b"tent"[..], 7), (b"te..", 5), (b"....", 3)] {
+        let shelf = Shelf::with("content", 3);
+        fs::rename(shelf.path("log"), shelf.path("log-1")).unwrap();
+        let standing = shelf.recover();
+        let copy = standing.copy.unwrap();
+        assert!(standing.renamed && standing.events.is_empty());
+        let mut life = Life::at(Some(7), standing.place);
+        life.source.handle_renamed();
+        assert_eq!(life.ask(), "/log 7 0\n");
+        life.status("O 7");
+        life.data(3);
+        let took = take(&shelf.store.fs, &copy.file, life.source.place_mut(), arrives);
+        let agreed = matches!(took, Took::All);
+        life.source.handle_data(life.now, took, base - 3, false);
+        life.source.handle_drained();
+        let outputs = life.outputs();
+        assert!(outputs.contains(&Output::Do(Job::Reopen)), "{outputs:?}");
+        assert_eq!(outputs.contains(&Output::Close), !agreed);
+        let place = *life.source.place();
+        let reopened = shelf.store.reopen(&copy, generation(7), &place, &stamp()).unwrap().unwrap();
+        assert_eq!((reopened.place.base, reopened.place.size), (base, 0));
+        assert_eq!(reopened.place.before, Sample::of(&b"content"[..base as usize]));
+        // The file is somebody's.
+        assert_eq!(shelf.read("log-1"), "content");
+    }
+}
+
+/// Nothing can be compared with it any more once something else follows.
+#[test]
+fn the_end_of_a_renamed_copy_is_left_behind_if_its_generation_is_complete_without_it() {
+    let durable = Trust::Durable { rest: Rest::Arrived };
+    let mut life = Life::at(Some(7), place(1000, 1016, durable));
+    life.source.handle_renamed();
+    life.ask();
+    life.status("O 7");
+    life.data(256);
+    life.closed();
+    assert_eq!(life.ask(), "/log 7 1000\n");
+    assert_eq!(life.status("O 8"), [Output::Close, Output::Do(Job::Reopen)]);
+    assert_eq!(life.source.place().size, 1000);
 }
 
 #[test]

@@ -379,6 +379,7 @@ fn answer(file: File, inode: u64, from: u64, name: Option<&str>) -> Vec<u8> {
         size: from,
         mtime_ns: 12345,
         name: name.map(|name| name.as_bytes().to_vec()),
+        tail: None,
     })
 }
 

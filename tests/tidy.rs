@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Cores that decide: they are told facts and time, and touch nothing.
 const PURE: &[&str] = &[
     "fetch/backoff.rs",
+    "fetch/due.rs",
     "fetch/late.rs",
     "fetch/source.rs",
     "fetch/source/asking.rs",

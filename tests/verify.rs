@@ -535,6 +535,7 @@ fn same(from: u64) -> Vec<u8> {
         size: 7,
         mtime_ns: 1,
         name: None,
+        tail: None,
     })
 }
 

@@ -9,6 +9,7 @@ use std::io;
 
 use super::pointer::write_all_at;
 use crate::pos::Offset;
+use crate::proto::asked::Sample;
 use crate::sys::cause::cause;
 use crate::sys::fs::Fs;
 
@@ -17,6 +18,8 @@ use crate::sys::fs::Fs;
 pub struct Place {
     /// Where in the generation the copy's first byte belongs.
     pub base: Offset,
+    /// The generation's bytes just before that, as far as they were known: the copy does not have them.
+    pub before: Option<Sample>,
     /// Bytes at the front that are on disk and right.
     pub durable: Offset,
     /// Where the next byte that arrives belongs. Below `size`, it is compared with what is there.
@@ -137,6 +140,26 @@ fn compare<F: Fs>(fs: &F, file: &F::File, bytes: &[u8], at: Offset) -> io::Resul
     let equal = mine.iter().zip(bytes).take_while(|(a, b)| a == b).count();
     write_all_at(fs, file, &bytes[..equal], at)?;
     Ok(equal)
+}
+
+/// The most bytes before a position that are told by a digest.
+pub const TAIL_BYTES: Offset = 64 * 1024;
+
+/// The digest of what is before `place.base + end` in the generation: of the file's bytes, or where there
+/// are none of what is known to be before its first. `None` if nothing is known.
+pub fn sample_before<F: Fs>(
+    fs: &F,
+    file: &F::File,
+    place: &Place,
+    end: Offset,
+) -> io::Result<Option<Sample>> {
+    if end == 0 {
+        return Ok(place.before);
+    }
+    let len = end.min(TAIL_BYTES);
+    let mut bytes = vec![0; len as usize];
+    read_exact_at(fs, file, &mut bytes, end - len)?;
+    Ok(Sample::of(&bytes))
 }
 
 /// Fills `buf` from `offset`; the file ending before is an error.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::copy::{Took, read_exact_at, take};
+use super::copy::{Place, Took, read_exact_at, sample_before, take};
 use super::jobs::{Stored, Task};
 use super::late::Late;
 use super::source::Source;
@@ -24,8 +24,7 @@ use crate::status::event::{Event, Fault};
 use crate::status::repeats::Repeats;
 use crate::sys::fs::{DiskFs, Fs};
 
-/// Bytes before the position that a request has the digest of, and bytes at the beginning.
-const TAIL_BYTES: Offset = 64 * 1024;
+/// Bytes at the beginning that a request has the digest of.
 const HEAD_BYTES: Offset = 4096;
 
 /// A source that is configured.
@@ -161,9 +160,8 @@ impl<F: Fs> Entry<F> {
         if self.config.protocol == Protocol::One {
             request.two = None;
         }
-        let base = self.core.place().base;
         let Some(copy) = &self.copy else { return request };
-        samples(&self.store.fs, &copy.file, base, &mut request);
+        samples(&self.store.fs, &copy.file, self.core.place(), &mut request);
         request
     }
 
@@ -171,10 +169,14 @@ impl<F: Fs> Entry<F> {
     pub fn handle_stored(&mut self, now: Instant, stored: Stored<F>) -> Vec<Event> {
         match stored {
             Stored::Standing(standing, locks) => {
+                let standing = *standing;
                 self.faulted = false;
                 self.copy = standing.copy;
                 self.locks = locks.or(self.locks.take());
                 self.core.handle_standing(now, standing.generation, standing.place);
+                if standing.renamed {
+                    self.core.handle_renamed();
+                }
                 if let Some(line) = standing.ended {
                     self.late.handle_ended(now, *line);
                 }
@@ -216,18 +218,17 @@ impl<F: Fs> Entry<F> {
     }
 }
 
-/// Adds to a request the digests of what `file` has before the position: its first byte belongs at `base`.
-fn samples<F: Fs>(fs: &F, file: &F::File, base: Offset, request: &mut Request) {
+/// Adds to a request the digests of what is before the position and at the beginning; `file` has the
+/// bytes from `place.base` on.
+fn samples<F: Fs>(fs: &F, file: &F::File, place: &Place, request: &mut Request) {
     let (Some(have), Some(asked)) = (request.have, &mut request.two) else { return };
-    let end = have.offset.saturating_sub(base);
-    let sample = |from: Offset, len: Offset| {
-        let mut bytes = vec![0; len as usize];
-        read_exact_at(fs, file, &mut bytes, from).ok()?;
-        Sample::of(&bytes)
-    };
-    let tail_len = end.min(TAIL_BYTES);
-    asked.tail = sample(end - tail_len, tail_len);
-    if base == 0 {
-        asked.head = sample(0, end.min(HEAD_BYTES));
+    let end = have.offset.saturating_sub(place.base);
+    asked.tail = sample_before(fs, file, place, end).ok().flatten();
+    if place.base == 0 {
+        let mut bytes = vec![0; end.min(HEAD_BYTES) as usize];
+        asked.head = match read_exact_at(fs, file, &mut bytes, 0) {
+            Ok(()) => Sample::of(&bytes),
+            Err(_) => None,
+        };
     }
 }

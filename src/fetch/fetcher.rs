@@ -19,10 +19,11 @@ pub use once::Unfinished;
 
 use super::board::Board;
 use super::conn::{Conn, Heard, Role};
+use super::due::GROUP_MIN;
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
 use super::settings::Settings;
-use super::terms::{End, Output, Wants};
+use super::terms::{End, Job, Output, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
@@ -78,6 +79,8 @@ pub struct Fetcher {
     /// Sources for which nothing more is done, since they were fetched once.
     finished: usize,
     unfinished: Vec<Unfinished>,
+    /// A checkpoint has been begun in this turn.
+    checkpoints: bool,
 }
 
 impl Fetcher {
@@ -112,6 +115,7 @@ impl Fetcher {
             asking: late::Asking::default(),
             finished: 0,
             unfinished: Vec::new(),
+            checkpoints: false,
         })
     }
 
@@ -153,6 +157,9 @@ impl Fetcher {
                 self.handle_due(now, slot, at);
             }
             self.admit_late(now);
+            if std::mem::take(&mut self.checkpoints) {
+                self.gather_checkpoints(now);
+            }
             self.board.show(now, self.sources.iter().map(|(_, entry)| entry));
             if self.all_done() {
                 self.end(now);
@@ -231,11 +238,27 @@ impl Fetcher {
         }
     }
 
+    /// One checkpoint is due: if there are enough for a group, those that would be due soon come too.
+    fn gather_checkpoints(&mut self, now: Instant) {
+        let soon = |(slot, entry): (Slot, &Entry)| entry.core.may_checkpoint(now).then_some(slot);
+        let slots: Vec<Slot> = self.sources.iter().filter_map(soon).collect();
+        if slots.len() < GROUP_MIN {
+            return;
+        }
+        for slot in slots {
+            if let Some(entry) = self.sources.get_mut(slot) {
+                entry.core.handle_gathering(now);
+            }
+            self.drain(now, slot);
+        }
+        self.checkpoints = false;
+    }
+
     fn handle_report(&mut self, now: Instant, report: Report) {
         match report {
             Report::Stored(slot, stored) if self.leaving.contains_key(&slot) => {
                 if let Some(mut entry) = self.leaving.remove(&slot) {
-                    for event in entry.handle_stored(now, stored) {
+                    for event in entry.handle_stored(now, *stored) {
                         self.tell_of(&entry.config, &event.to_string());
                     }
                     self.leave(slot, entry);
@@ -245,7 +268,7 @@ impl Fetcher {
             Report::Rechecked(slot, done) => self.handle_rechecked(now, slot, done),
             Report::Stored(slot, stored) => {
                 let Some(entry) = self.sources.get_mut(slot) else { return };
-                for event in entry.handle_stored(now, stored) {
+                for event in entry.handle_stored(now, *stored) {
                     self.tell(slot, &event.to_string());
                 }
                 self.drain(now, slot);
@@ -452,7 +475,10 @@ impl Fetcher {
                 }
             }
             Output::Close => self.close_conn(slot),
-            Output::Do(job) => self.jobs.run(entry.task(slot, job)),
+            Output::Do(job) => {
+                self.checkpoints |= job == Job::Checkpoint;
+                self.jobs.run(entry.task(slot, job));
+            }
             Output::Tell(event) => self.tell(slot, &event.to_string()),
             Output::Fail(fault) => {
                 self.board.note(now);

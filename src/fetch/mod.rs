@@ -8,6 +8,7 @@
 //! * [`copy`](mod@copy) where bytes that arrive go, and how they are compared
 //! * [`store`] the crash-safe sequences, in file system calls that can each be the last
 //! * [`pointer`](mod@pointer) the pointer file; [`manifest`](mod@manifest) what became of what has ended
+//! * [`checkpoint`] making what has arrived durable, alone or many together; [`due`] which are next
 //! * [`backoff`] how long to wait
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
@@ -18,10 +19,12 @@
 
 pub mod backoff;
 pub mod board;
+pub mod checkpoint;
 pub mod cli;
 pub mod conn;
 pub mod copy;
 pub mod dial;
+pub mod due;
 pub mod entry;
 pub mod fetcher;
 pub mod jobs;

@@ -8,7 +8,8 @@
 //! 1835021 40960 v=1 base=0 copy=262147.3917.1763644969000000000 boot=9f0c... state=active crc32=0a1b2c3d
 //! ```
 //!
-//! What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
+//! Where `base` is not 0, `before=` is the digest of up to 64 KiB of the generation before it, as a request
+//! tells it. What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
 //! was changed last) and `heard=` (how many bytes it had). A pointer of fetchlogs 1.1 is the inode alone.
 
 use std::io;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{Ended, Ending, Gap, Outcome, emit_time, or_none, parse_time};
 use crate::pos::{FileId, Generation, Inode, Offset, Token, parse_number, parse_offset};
+use crate::proto::asked::Sample;
 use crate::proto::digest::Whole;
 use crate::proto::printable;
 use crate::sys::fs::{Fs, dir_of};
@@ -28,6 +30,8 @@ pub struct Pointer {
     /// Where in the generation the copy's first byte belongs: not 0 after a local rotation of the
     /// copy in the middle of a generation.
     pub base: Offset,
+    /// The generation's bytes just before that, as far as they were known.
+    pub before: Option<Sample>,
     /// Bytes at the front of the copy that are on disk and right.
     pub durable: Offset,
     /// Who the copy is.
@@ -85,6 +89,9 @@ pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
         pointer.copy,
         pointer.boot
     );
+    if let Some(before) = pointer.before {
+        line.push_str(&format!(" before={before}"));
+    }
     push_known(&mut line, "", &pointer.generation);
     match &pointer.state {
         State::Active => line.push_str(" state=active"),
@@ -185,6 +192,8 @@ fn parse_checked(line: &str) -> Option<Held> {
     Some(Held::Pointer(Box::new(Pointer {
         generation: generation(inode, ["id", "seen", "heard"])?,
         base,
+        before: or_none(field("before"), |text| Sample::parse(text.as_bytes()))?
+            .filter(|sample| sample.len <= base),
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
         boot: field("boot")?.to_owned(),
@@ -207,19 +216,29 @@ pub fn scratch_path(path: &Path) -> PathBuf {
 /// without that, the data's rename was found after a power loss and the pointer's was not. After an
 /// error the old pointer or the new one is valid, and only reading it again tells which.
 pub fn replace_pointer<F: Fs>(fs: &F, path: &Path, pointer: &Pointer) -> io::Result<()> {
+    let scratch = write_scratch(fs, path, pointer)?;
+    if let Err(error) = fs.sync_data(&scratch) {
+        discard_scratch(fs, path);
+        return Err(error);
+    }
+    fs.rename(&scratch_path(path), path)?;
+    fs.sync_dir(dir_of(path))
+}
+
+/// Prepares the new pointer beside the old one; it is not durable yet.
+pub fn write_scratch<F: Fs>(fs: &F, path: &Path, pointer: &Pointer) -> io::Result<F::File> {
     let scratch = scratch_path(path);
     remove_if_there(fs, &scratch)?;
     let prepared = fs.create_new(&scratch).and_then(|file| {
         write_all_at(fs, &file, &emit_pointer(pointer), 0)?;
-        fs.sync_data(&file)
+        Ok(file)
     });
-    if let Err(error) = prepared {
-        // Best effort: the next attempt and the next start remove it as well.
-        let _ = fs.remove(&scratch);
-        return Err(error);
-    }
-    fs.rename(&scratch, path)?;
-    fs.sync_dir(dir_of(path))
+    prepared.inspect_err(|_| discard_scratch(fs, path))
+}
+
+/// Best effort: the next attempt and the next start remove it as well.
+pub fn discard_scratch<F: Fs>(fs: &F, path: &Path) {
+    let _ = fs.remove(&scratch_path(path));
 }
 
 /// Reads the pointer file; `None` if there is none.
@@ -280,6 +299,7 @@ mod tests {
         Pointer {
             generation: Generation::of(Inode::new(1835021).renamed()),
             base: 100,
+            before: Sample::of(b"the end of what came before"),
             durable: 40860,
             copy: FileId {
                 inode: 262147,

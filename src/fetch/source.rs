@@ -82,6 +82,8 @@ pub struct Source {
     job: Option<Job>,
     next_job: Option<Job>,
     reopen_wanted: bool,
+    /// Somebody renamed the copy, and its end is still to be compared.
+    renamed: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
@@ -113,6 +115,7 @@ impl Source {
             job: None,
             next_job: None,
             reopen_wanted: false,
+            renamed: false,
             in_step: false,
             progressed: false,
             furthest: 0,
@@ -226,6 +229,21 @@ impl Source {
             | State::Following { .. }
             | State::Storing { .. }
             | State::Finishing { .. } => {}
+        }
+    }
+
+    /// Whether a checkpoint would come in less than half its time, and may as well come now, when
+    /// those of others come: together they cost little more than one.
+    pub fn may_checkpoint(&self, now: Instant) -> bool {
+        let soon = self.timing.sync.gathering().map(|ahead| now + ahead);
+        self.job.is_none() && self.dirty() && self.checkpoint_at.is_some_and(|at| Some(at) <= soon)
+    }
+
+    /// Begins that one.
+    pub fn handle_gathering(&mut self, now: Instant) {
+        if self.may_checkpoint(now) {
+            self.checkpoint_at = None;
+            self.start(Job::Checkpoint);
         }
     }
 
@@ -387,6 +405,12 @@ impl Source {
         }
     }
 
+    /// The recovery found the copy under another name, with an end that is not known to be right: once that
+    /// is compared, a new one goes on behind it.
+    pub fn handle_renamed(&mut self) {
+        (self.renamed, self.reopen_wanted) = (true, true);
+    }
+
     fn follow(&mut self, now: Instant) {
         self.set(State::Following { since: now, until: now + self.timing.idle_timeout });
     }
@@ -446,6 +470,7 @@ impl Source {
         let State::Storing { connected } = self.state else { return };
         self.generation = generation;
         self.place = place;
+        self.renamed = false;
         self.furthest = place.at;
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;

@@ -34,7 +34,7 @@ use chrono::{DateTime, Utc};
 use super::copy::{Place, Rest, Trust};
 use super::manifest::Line;
 use super::pointer::{BOOT_UNKNOWN, Pointer, State, replace_pointer};
-use crate::pos::{FileId, Generation, Offset};
+use crate::pos::{FileFacts, FileId, Generation, Offset};
 use crate::status::event::Event;
 use crate::sys::cause::cause as in_words;
 use crate::sys::fs::{Fs, dir_of};
@@ -75,10 +75,10 @@ pub enum StoreFault {
     Changed(PathBuf),
 }
 
-type Done<T> = Result<T, StoreFault>;
+pub(super) type Done<T> = Result<T, StoreFault>;
 
 /// Names the call that failed.
-trait Doing<T> {
+pub(super) trait Doing<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Done<T>;
 }
 
@@ -102,11 +102,13 @@ pub struct OpenCopy<F: Fs> {
     pub file: Arc<F::File>,
     /// Who it is.
     pub id: FileId,
+    /// The device of its file system, where checkpoints can be made together.
+    pub device: Option<u64>,
 }
 
 impl<F: Fs> Clone for OpenCopy<F> {
     fn clone(&self) -> OpenCopy<F> {
-        OpenCopy { file: Arc::clone(&self.file), id: self.id }
+        OpenCopy { file: Arc::clone(&self.file), ..*self }
     }
 }
 
@@ -121,6 +123,9 @@ pub struct Standing<F: Fs> {
     pub place: Place,
     /// What the operator should know.
     pub events: Vec<Event>,
+    /// Somebody renamed the copy: what of it is not known to be durable is to be compared, and then a new
+    /// one begins behind it.
+    pub renamed: bool,
     /// A generation has ended, and this is its archive's line; after a start, the last one that did.
     pub ended: Option<Box<Line>>,
 }
@@ -132,7 +137,13 @@ impl<F: Fs> Standing<F> {
         place: Place,
         events: Vec<Event>,
     ) -> Standing<F> {
-        Standing { copy: Some(copy), generation: Some(generation), place, events, ended: None }
+        let generation = Some(generation);
+        Standing { copy: Some(copy), generation, place, events, renamed: false, ended: None }
+    }
+
+    /// Nothing is known of the generation.
+    fn without(copy: Option<OpenCopy<F>>, place: Place, events: Vec<Event>) -> Standing<F> {
+        Standing { copy, generation: None, place, events, renamed: false, ended: None }
     }
 }
 
@@ -207,24 +218,6 @@ impl<F: Fs> Store<F> {
         Ok(Standing::at(copy, generation, place, Vec::new()))
     }
 
-    /// Makes what is right in the copy durable, and says so in the pointer. Not for a copy that is
-    /// being adopted: nothing of it counts before all of it was compared.
-    pub fn checkpoint(
-        &self,
-        copy: &OpenCopy<F>,
-        generation: Generation,
-        place: &Place,
-    ) -> Done<Offset> {
-        let size = self.fs.facts(&copy.file).doing("look at", &self.copy)?.size;
-        if size < place.size {
-            return Err(StoreFault::Changed(self.copy.clone()));
-        }
-        self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
-        let durable = place.right();
-        self.point(generation, &Place { durable, ..*place }, copy.id, State::Active)?;
-        Ok(durable)
-    }
-
     /// The copy, if there is one, and its length.
     fn open_copy(&self) -> Done<Option<(OpenCopy<F>, Offset)>> {
         let file = match self.fs.open(&self.copy) {
@@ -232,19 +225,25 @@ impl<F: Fs> Store<F> {
             other => other.doing("open copy", &self.copy)?,
         };
         let facts = self.fs.facts(&file).doing("look at", &self.copy)?;
-        Ok(Some((OpenCopy { file: Arc::new(file), id: facts.id }, facts.size)))
+        Ok(Some((self.opened(file, &facts), facts.size)))
     }
 
     /// A new copy, durable in its directory.
     fn create_copy(&self) -> Done<OpenCopy<F>> {
         let dir = dir_of(&self.copy);
         let file = self.fs.create_new(&self.copy).doing("create copy", &self.copy)?;
-        let id = self.fs.facts(&file).doing("look at", &self.copy)?.id;
+        let facts = self.fs.facts(&file).doing("look at", &self.copy)?;
         self.fs.sync_dir(dir).doing("sync directory", dir)?;
-        Ok(OpenCopy { file: Arc::new(file), id })
+        Ok(self.opened(file, &facts))
     }
 
-    fn pointer_of(
+    fn opened(&self, file: F::File, facts: &FileFacts) -> OpenCopy<F> {
+        let device = self.fs.volume(&self.copy).map(|volume| volume.device);
+        let device = device.filter(|&device| device == facts.device);
+        OpenCopy { file: Arc::new(file), id: facts.id, device }
+    }
+
+    pub(super) fn pointer_of(
         &self,
         generation: Generation,
         place: &Place,
@@ -258,11 +257,17 @@ impl<F: Fs> Store<F> {
                 self.boot.to_string()
             }
         };
-        let (base, durable) = (place.base, place.durable);
-        Pointer { generation, base, durable, copy, boot, state }
+        let Place { base, before, durable, .. } = *place;
+        Pointer { generation, base, before, durable, copy, boot, state }
     }
 
-    fn point(&self, generation: Generation, place: &Place, copy: FileId, state: State) -> Done<()> {
+    pub(super) fn point(
+        &self,
+        generation: Generation,
+        place: &Place,
+        copy: FileId,
+        state: State,
+    ) -> Done<()> {
         let pointer = self.pointer_of(generation, place, copy, state);
         replace_pointer(&self.fs, &self.pointer, &pointer).doing("replace pointer", &self.pointer)
     }

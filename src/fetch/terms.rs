@@ -82,6 +82,14 @@ impl SyncPolicy {
             SyncPolicy::Never => None,
         }
     }
+
+    /// How long before its time something is made durable if something else is.
+    pub(super) fn gathering(self) -> Option<Duration> {
+        match self {
+            SyncPolicy::Within(within) => Some(within / 2),
+            SyncPolicy::Never => None,
+        }
+    }
 }
 
 /// What a source is fetched for.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::asked::Sample;
 use super::fields::{known, optional, required, words};
 use super::request::parse_path;
 use super::status::{Verdict, split_status};
@@ -30,6 +31,8 @@ pub struct Answer {
     pub mtime_ns: u64,
     /// The path under which the content was found, where that is not the one asked for.
     pub name: Option<Vec<u8>>,
+    /// What is before `from`, which the fetcher will not have, if that is not the beginning.
+    pub tail: Option<Sample>,
 }
 
 /// How what follows relates to what the fetcher has.
@@ -119,8 +122,8 @@ pub fn parse_answer(line: &[u8]) -> Result<Answer, WireFault> {
     if rest.next() != Some(super::TWO) {
         return Err(bad());
     }
-    let [file, why, id, boot, from, size, mtime, name] =
-        known(rest, ["file", "why", "id", "boot", "from", "size", "mtime", "name"])?;
+    let [file, why, id, boot, from, size, mtime, name, tail] =
+        known(rest, ["file", "why", "id", "boot", "from", "size", "mtime", "name", "tail"])?;
     let why = optional("why", why, Why::parse)?;
     let file = match (verdict, required("file", file, parse_file)?, why) {
         (Verdict::Found, file, None) => file,
@@ -142,9 +145,13 @@ pub fn parse_answer(line: &[u8]) -> Result<Answer, WireFault> {
         size: required("size", size, parse_offset)?,
         mtime_ns: required("mtime", mtime, parse_number)?,
         name: optional("name", name, parse_path)?,
+        tail: optional("tail", tail, Sample::parse)?,
     };
     match answer.file {
         _ if answer.from > answer.size => Err(WireFault::Contradiction("from= is beyond size=")),
+        _ if answer.tail.is_some_and(|tail| tail.len > answer.from) => {
+            Err(WireFault::Contradiction("a digest of more bytes than are before from="))
+        }
         File::Next | File::Lost(_) if answer.from != 0 => {
             Err(WireFault::Contradiction("from= is not the beginning of the next generation"))
         }
@@ -178,10 +185,10 @@ impl fmt::Display for Answer {
         }
         let Answer { id, boot, from, size, mtime_ns, .. } = self;
         write!(f, " id={id} boot={boot} from={from} size={size} mtime={mtime_ns}")?;
-        match &self.name {
-            Some(name) => write!(f, " name={}", percent::encode(name)),
-            None => Ok(()),
+        if let Some(name) = &self.name {
+            write!(f, " name={}", percent::encode(name))?;
         }
+        self.tail.map_or(Ok(()), |tail| write!(f, " tail={tail}"))
     }
 }
 
@@ -190,6 +197,8 @@ mod tests {
     use super::*;
     use crate::pos::PATH_BYTES_MAX;
     use crate::proto::STATUS_BYTES_MAX;
+    use crate::proto::asked::SAMPLE_BYTES_MAX;
+    use crate::proto::digest::Digest;
     use proptest::prelude::*;
 
     const REST: &str = "id=7.1 boot=b from=4 size=9 mtime=1732105369000000000";
@@ -205,6 +214,7 @@ mod tests {
                 File::Lost(Why::Short),
             ),
             (format!("O 7 +2 file=same {REST} name=/a%20b.1"), File::Same),
+            (format!("O 7 +2 file=first {REST} tail=4:{}", Digest::of(b"four")), File::First),
         ] {
             let answer = parse_answer(line.as_bytes()).unwrap();
             assert_eq!(answer.file, file);
@@ -231,6 +241,7 @@ mod tests {
             format!("O 7 +2 file=next {REST}"),
             format!("L 7 +2 file=next why=gone {REST}"),
             same.replace("size=9", "size=3"),
+            format!("O 7 +2 file=first {REST} tail=5:{}", Digest::of(b"five?")),
         ] {
             let fault = parse_answer(line.as_bytes());
             assert!(matches!(fault, Err(WireFault::Contradiction(_))), "{line}: {fault:?}");
@@ -241,6 +252,7 @@ mod tests {
             (format!("L 7 +2 file=next why=x {next}"), WireFault::BadField("why=x".into())),
             (same.replace("=9", "=-9"), WireFault::BadField("size=-9".into())),
             (format!("{same} name=x"), WireFault::BadField("name=x".into())),
+            (format!("{same} tail=0"), WireFault::BadField("tail=0".into())),
             (format!("{same} id=7.1"), WireFault::RepeatedField("id".into())),
         ] {
             assert_eq!(parse_answer(line.as_bytes()), Err(fault), "{line}");
@@ -273,6 +285,7 @@ mod tests {
             inode in 1u64.., file in 0..4, why in 0..3usize, token in "[!-~]{1,64}",
             (from, more) in (0..1u64 << 62, 0..1u64 << 62), mtime_ns in any::<u64>(),
             name in proptest::option::of(proptest::collection::vec(1u8.., 0..PATH_BYTES_MAX)),
+            tail in proptest::option::of(1..=SAMPLE_BYTES_MAX),
         ) {
             let token = Token::parse(token.as_bytes()).unwrap();
             let (file, from) = match file {
@@ -284,7 +297,10 @@ mod tests {
             let name = name.map(|name| [b"/", &name[..]].concat());
             let inode = Inode::new(inode);
             let size = from + more;
-            let answer = Answer { inode, file, id: token, boot: token, from, size, mtime_ns, name };
+            let tail = tail.filter(|&len| len <= from);
+            let tail = tail.map(|len| Sample { len, digest: Digest::of(b"") });
+            let (id, boot) = (token, token);
+            let answer = Answer { inode, file, id, boot, from, size, mtime_ns, name, tail };
             let line = emit_answer(&answer);
             prop_assert!(line.len() <= STATUS_BYTES_MAX);
             prop_assert_eq!(parse_answer(&line[..line.len() - 1]), Ok(answer));

@@ -15,6 +15,9 @@
 //! A compressed candidate has its place in the order, but not the bytes of its generation: to step
 //! over one is told as `L`. In protocol 2 it is [unpacked](packed).
 //!
+//! A rotated file that is only a copy of the beginning of another one is stepped over without a
+//! word.
+//!
 //! Files are renamed, removed and made while this looks. So a list counts only when it was the same
 //! twice in a row (a rename under way could hide a generation from a single look, and it would be
 //! skipped), and a file only when what was opened is what was listed. Otherwise it looks again, a
@@ -38,6 +41,7 @@ use candidates::Candidate;
 
 mod candidates;
 pub mod content;
+mod copies;
 pub mod packed;
 
 /// Looks at files that change under it before it gives up.
@@ -170,7 +174,12 @@ impl<L: Logs> Finder<'_, L> {
         let Some(at) = candidates.iter().position(|one| one.facts.same_file(facts)) else {
             return false;
         };
-        candidates[at + 1..].iter().any(|one| !one.compressed && self.open(&one.path).is_ok())
+        (at + 1..candidates.len()).any(|next| {
+            let one = &candidates[next];
+            one.is_plain()
+                && self.open(&one.path).is_ok()
+                && !self.is_copy(&candidates, next).unwrap_or(true)
+        })
     }
 
     fn choose(
@@ -178,7 +187,7 @@ impl<L: Logs> Finder<'_, L> {
         candidates: &[Candidate],
         asked: Position,
     ) -> Result<Generation<L::File>, Nothing> {
-        let fits = |one: &Candidate| !one.compressed && is_asked(&one.facts, asked);
+        let fits = |one: &Candidate| one.is_plain() && is_asked(&one.facts, asked);
         let found = match candidates.last() {
             Some(last) if last.current && fits(last) => Some(candidates.len() - 1),
             _ => candidates.iter().position(fits),
@@ -200,24 +209,28 @@ impl<L: Logs> Finder<'_, L> {
             return Ok(same(file, facts, asked, quiet));
         }
         // Without a successor this is between a rename and the creation of the new file.
-        let next = self.successor(later, asked)?;
+        let next = self.successor(candidates, at, asked)?;
         Ok(next.unwrap_or_else(|| same(file, facts, asked, quiet)))
     }
 
-    /// The first of `later` that can be served.
+    /// The first behind the one at `at` that can be served.
     fn successor(
         &self,
-        later: &[Candidate],
+        candidates: &[Candidate],
+        at: usize,
         asked: Position,
     ) -> Result<Option<Generation<L::File>>, Nothing> {
         let mut verdict = Verdict::Found;
-        for (at, next) in later.iter().enumerate() {
-            if !next.compressed {
+        for (at, next) in candidates.iter().enumerate().skip(at + 1) {
+            if self.is_copy(candidates, at)? {
+                continue;
+            }
+            if next.is_plain() {
                 match self.open_listed(next) {
                     Err(Nothing::Closed(_)) => {}
                     other => {
                         let (file, facts) = other?;
-                        let quiet = self.quiet(&facts, &later[at + 1..]);
+                        let quiet = self.quiet(&facts, &candidates[at + 1..]);
                         return Ok(Some(generation(file, facts, Some(asked), verdict, quiet)));
                     }
                 }
@@ -237,7 +250,7 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Generation<L::File>, Nothing> {
         let number = asked.inode.number();
         let renewed = |one: &Candidate| {
-            !one.compressed && one.facts.id.inode == number && one.facts.size < asked.offset
+            one.is_plain() && one.facts.id.inode == number && one.facts.size < asked.offset
         };
         if let Some(at) = candidates.iter().position(renewed) {
             match self.open_listed(&candidates[at]) {
@@ -286,7 +299,7 @@ impl<L: Logs> Finder<'_, L> {
     /// ahead counts as now. It lost its name no later than the next of `later` was made, and a log
     /// that was quiet before may be written to once more before its daemon opens that one.
     fn quiet(&self, facts: &FileFacts, later: &[Candidate]) -> Duration {
-        let next = later.iter().find(|one| !one.compressed);
+        let next = later.iter().find(|one| one.is_plain());
         let Some(next) = next else { return Duration::ZERO };
         let since = next.facts.id.birth_ns.unwrap_or(0).max(facts.modified_ns);
         Duration::from_nanos(self.wall_ns.saturating_sub(since))

@@ -13,16 +13,32 @@
 //! * the time of the last *change*, which compression and most backups keep. But a worker that has
 //!   an old file open may write to it after its successor was rotated.
 //!
-//! So the names decide as long as no two neighbours are contradicted by both times; if they are, in the
-//! other direction, as long as no two are contradicted there. Else, and where not all names have numbers of one kind, it
-//! is the times of birth, as far as they are known and can be meant; else those of the last change.
-//! Where times are equal (a file system's clock ticks every few milliseconds, and a rotation of several
-//! files takes less), the names decide.
+//! Times may also be those of a copying: a log that was brought back by a plain `cp` was born when it was
+//! copied, and changed last a moment later. So what took no longer to be written than a copy takes is no
+//! witness beside a neighbour that was made in the same way right before or after it; nor is, among counters,
+//! a single one that is the older by its name.
+//!
+//! Names with numbers of one kind are sorted among themselves:
+//!
+//! 1. By name, if no two neighbours are contradicted by both times.
+//! 2. Else the other way round, if no two neighbours are contradicted there and some two that are contradicted
+//!    here are no copies.
+//! 3. Else by name, if only copies contradict it.
+//! 4. Else by the times of birth, as far as they are known and can be meant; else of the last change.
+//!
+//! Then the kinds, and the names that have no number, are merged by their times: one name of another kind does
+//! not put the others out of order. Where times are equal (a file system's clock ticks every few
+//! milliseconds, and a rotation of several files takes less), the names decide.
+//!
+//! What can't be known: counters that grow with time, of logs that were all written in no more time than
+//! a copy takes and right after each other, are taken for copies, and by name the highest is the oldest.
 //!
 //! A compressed file keeps its place: the suffix is taken off the name first (`.bz2` has a digit of
 //! its own).
 
 use std::cmp::Reverse;
+
+use crate::pos::Offset;
 
 /// Suffixes of files whose bytes are not those of the generation.
 const COMPRESSED: [&[u8]; 10] =
@@ -30,6 +46,15 @@ const COMPRESSED: [&[u8]; 10] =
 
 /// Digits that make a stamp: a year, a month and a day.
 const STAMP_DIGITS: usize = 8;
+
+/// What a copying writes in a second at least, and no log does.
+const COPIED_BYTES_PER_SEC: u64 = 1_000_000;
+
+/// What the copying of the smallest file takes at most.
+const COPIED_NS: u64 = 1_000_000_000;
+
+/// Between two copies that are made one after the other.
+const COPIES_APART_NS: u64 = 10_000_000_000;
 
 /// The name a compressed file had before; `None` for a name that is not a compressed file's.
 pub fn plain_name(name: &[u8]) -> Option<&[u8]> {
@@ -66,75 +91,182 @@ impl Rank {
 pub struct Age {
     /// What its name says.
     pub rank: Rank,
+    /// What its times say, unless it may not be looked at.
+    pub times: Option<Times>,
+}
+
+/// The times of a rotated file.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
     /// When it came to be, in nanoseconds since 1970, if that is known and the file's own.
     pub birth_ns: Option<u64>,
     /// When it was changed last, in nanoseconds since 1970.
     pub modified_ns: u64,
+    /// Its length in bytes.
+    pub size: Offset,
     /// Its birth is that of the compression.
     pub compressed: bool,
 }
 
-impl Age {
+impl Times {
     /// When the generation began, as far as this file says.
     fn begun(&self) -> Option<u64> {
         // A file born after its last change is a copy that kept its times.
         self.birth_ns.filter(|_| !self.compressed).map(|birth| birth.min(self.modified_ns))
     }
 
-    /// Whether one of the times at least allows that `self` is the older.
-    fn may_precede(&self, other: &Age) -> bool {
+    /// Whether both times say that `self` is the newer.
+    fn contradict(&self, other: &Times) -> bool {
         let by_birth = match (self.begun(), other.begun()) {
             (Some(one), Some(other)) => one <= other,
             _ => false,
         };
-        by_birth || self.modified_ns <= other.modified_ns
+        !by_birth && self.modified_ns > other.modified_ns
+    }
+
+    /// Written in no more time than a copy takes.
+    fn at_once(&self) -> bool {
+        self.birth_ns
+            .and_then(|birth| self.modified_ns.checked_sub(birth))
+            .is_some_and(|took| took / COPIED_NS <= self.size / COPIED_BYTES_PER_SEC)
+    }
+
+    /// Whether two files were made in one copying, `other` before `self`.
+    fn copied_after(&self, other: &Times) -> bool {
+        let near = || self.birth_ns.is_some_and(|b| b <= other.modified_ns + COPIES_APART_NS);
+        self.at_once() && other.at_once() && near()
+    }
+
+    /// Where the other times are, as far as they can be compared.
+    fn is_before(&self, other: &Times) -> Option<bool> {
+        let (one, other) = match (self.begun(), other.begun()) {
+            (Some(one), Some(other)) => (one, other),
+            _ => (self.modified_ns, other.modified_ns),
+        };
+        (one != other).then_some(one < other)
     }
 }
 
+/// A rotated file and its age.
+type Aged<T> = (Age, T);
+
 /// Sorts rotated files, the oldest first. They come in an order that does not matter, but for those
 /// of which nothing says which is the older.
-pub fn sort_oldest_first<T>(files: Vec<(Age, T)>) -> Vec<(Age, T)> {
+pub fn sort_oldest_first<T>(files: Vec<Aged<T>>) -> Vec<Aged<T>> {
     let mut files = files;
     files.sort_by(|(a, _), (b, _)| a.rank.cmp(&b.rank));
-    if is_possible(files.iter()) {
+    let (mut counters, mut stamps, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        match file.0.rank {
+            Rank::Counter(_) => counters.push(file),
+            Rank::Stamp(_) => stamps.push(file),
+            Rank::Unnumbered => others.push(file),
+        }
+    }
+    merge(merge(by_times(others), by_names(stamps)), by_names(counters))
+}
+
+/// What the times say to two neighbours in an order of names.
+#[derive(PartialEq, Eq)]
+enum Said {
+    /// Nothing against it.
+    Nothing,
+    /// They contradict it, but they are those of copies.
+    Copies,
+    /// They contradict it.
+    No,
+}
+
+fn say(one: &Age, other: &Age) -> Said {
+    match (one.times, other.times) {
+        _ if one.rank == other.rank => Said::No,
+        (Some(older), Some(newer)) if older.contradict(&newer) => {
+            let alone = || older.at_once() && !newer.at_once();
+            // Stamps that begin with the day contradict each other only where a month ends.
+            let counted = matches!(one.rank, Rank::Counter(_));
+            let copied = older.copied_after(&newer) || counted && alone();
+            if copied { Said::Copies } else { Said::No }
+        }
+        _ => Said::Nothing,
+    }
+}
+
+/// Whether both of two neighbours in an order of names are copies, or nothing contradicts it.
+fn is_no_copying(one: &Age, other: &Age) -> bool {
+    match (one.times, other.times) {
+        (Some(older), Some(newer)) => older.contradict(&newer) && !older.copied_after(&newer),
+        _ => false,
+    }
+}
+
+/// Files whose names have numbers of one kind, sorted by these.
+fn by_names<T>(files: Vec<Aged<T>>) -> Vec<Aged<T>> {
+    let mut files = among_themselves(files);
+    // What may not be looked at stays beside the next one.
+    let mut next = None;
+    for (age, _) in files.iter_mut().rev() {
+        age.times = age.times.or(next);
+        next = age.times;
+    }
+    files
+}
+
+fn among_themselves<T>(mut files: Vec<Aged<T>>) -> Vec<Aged<T>> {
+    let pairs =
+        || files.iter().zip(files.iter().skip(1)).map(|((one, _), (other, _))| (one, other));
+    if pairs().all(|(one, other)| say(one, other) == Said::Nothing) {
         return files;
     }
-    if is_possible(files.iter().rev()) {
+    let reversed = pairs().all(|(one, other)| say(other, one) == Said::Nothing);
+    if reversed && pairs().any(|(one, other)| is_no_copying(one, other)) {
         files.reverse();
+        return files;
+    }
+    if pairs().all(|(one, other)| say(one, other) != Said::No) {
         return files;
     }
     by_times(files)
 }
 
-/// Whether this is an order of names, and no two neighbours are contradicted by both times.
-fn is_possible<'a, T: 'a>(files: impl Iterator<Item = &'a (Age, T)> + Clone) -> bool {
-    files.clone().zip(files.skip(1)).all(|((one, _), (other, _))| {
-        let both_numbered = matches!(
-            (&one.rank, &other.rank),
-            (Rank::Stamp(_), Rank::Stamp(_)) | (Rank::Counter(_), Rank::Counter(_))
-        );
-        both_numbered && one.rank != other.rank && one.may_precede(other)
-    })
+/// In the order of their times.
+fn by_times<T>(files: Vec<Aged<T>>) -> Vec<Aged<T>> {
+    let is = |age: &Age, what: fn(&Times) -> bool| age.times.as_ref().is_some_and(what);
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|(age, _)| age.times.is_some());
+    let (mut compressed, mut plain): (Vec<_>, Vec<_>) =
+        known.into_iter().partition(|(age, _)| is(age, |times| times.compressed));
+    let all_born = plain.iter().all(|(age, _)| is(age, |times| times.birth_ns.is_some()));
+    // They are in the order of their names, which stays where times are equal.
+    let changed = |age: &Age| age.times.map(|times| times.modified_ns);
+    let begun = |age: &Age| age.times.and_then(|times| times.begun());
+    plain.sort_by_key(|(age, _)| if all_born { begun(age) } else { changed(age) });
+    compressed.sort_by_key(|(age, _)| changed(age));
+    let mut list = merge(plain, compressed);
+    // The place of what may not be looked at is not known: better told as stepped over than not.
+    list.extend(unknown);
+    list
 }
 
-/// In the order of their times.
-fn by_times<T>(files: Vec<(Age, T)>) -> Vec<(Age, T)> {
-    let (mut compressed, mut plain): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|(age, _)| age.compressed);
-    let all_born = plain.iter().all(|(age, _)| age.birth_ns.is_some());
-    // They are in the order of their names, which stays where times are equal.
-    plain.sort_by_key(|(age, _)| age.begun().filter(|_| all_born).unwrap_or(age.modified_ns));
-    compressed.sort_by_key(|(age, _)| age.modified_ns);
-    let mut list = Vec::with_capacity(plain.len() + compressed.len());
-    let mut compressed = compressed.into_iter().peekable();
-    for one in plain {
-        let key = |age: &Age| (age.modified_ns, age.rank.clone());
-        let older = |other: &(Age, T)| key(&other.0) < key(&one.0);
-        list.extend(std::iter::from_fn(|| compressed.next_if(older)));
-        list.push(one);
+/// Merges two lists by the times of their files; neither is put out of its order.
+fn merge<T>(one: Vec<Aged<T>>, other: Vec<Aged<T>>) -> Vec<Aged<T>> {
+    let mut list = Vec::with_capacity(one.len() + other.len());
+    let mut other = other.into_iter().peekable();
+    for file in one {
+        list.extend(std::iter::from_fn(|| other.next_if(|other| is_older(&other.0, &file.0))));
+        list.push(file);
     }
-    list.extend(compressed);
+    list.extend(other);
     list
+}
+
+fn is_older(one: &Age, other: &Age) -> bool {
+    let before = match (one.times, other.times) {
+        (Some(one), Some(other)) => one.is_before(&other),
+        (None, Some(_)) => Some(false),
+        (Some(_), None) => Some(true),
+        (None, None) => None,
+    };
+    before.unwrap_or(one.rank < other.rank)
 }
 
 /// The runs of digits in `text` as numbers; one that does not fit is the greatest.
@@ -180,16 +312,72 @@ mod tests {
         from_old_to_new("log", &["log-1763600000", "log-1763600001.zst"]);
     }
 
-    /// The names in the order found; each with its birth and its last change.
-    fn sorted<'a>(files: &[(&'a str, u64, u64)]) -> Vec<&'a str> {
-        let age = |name: &str, birth, modified_ns| Age {
-            rank: Rank::of(b"log", name.as_bytes()),
-            birth_ns: Some(birth),
-            modified_ns,
-            compressed: plain_name(name.as_bytes()).is_some(),
-        };
-        let files = files.iter().map(|&(name, birth, change)| (age(name, birth, change), name));
+    const SEC: u64 = 1_000_000_000;
+
+    fn age(name: &str, birth: u64, change: u64, size: Offset) -> Age {
+        let compressed = plain_name(name.as_bytes()).is_some();
+        let times = Times { birth_ns: Some(birth), modified_ns: change, size, compressed };
+        Age { rank: Rank::of(b"log", name.as_bytes()), times: Some(times) }
+    }
+
+    fn names<'a>(files: impl Iterator<Item = (Age, &'a str)>) -> Vec<&'a str> {
         sort_oldest_first(files.collect()).into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The names in the order found; each with its birth and its last change, in seconds.
+    fn sorted<'a>(files: &[(&'a str, u64, u64)]) -> Vec<&'a str> {
+        let aged = |&(name, birth, change)| (age(name, birth * SEC, change * SEC, 0), name);
+        names(files.iter().map(aged))
+    }
+
+    #[test]
+    fn logs_that_were_copied_back_in_the_order_of_a_listing_are_in_that_of_their_names() {
+        // Each takes as long as its length says, and then comes the next.
+        let mut at = 100 * SEC;
+        let copies = [("log.1", 0), ("log.2", 5_000_000), ("log.3", 1_000_000_000), ("log.4", 7)];
+        let copies = copies.map(|(name, size)| {
+            let begun = at;
+            at += size * 500;
+            (age(name, begun, at, size), name)
+        });
+        assert_eq!(names(copies.clone().into_iter()), ["log.4", "log.3", "log.2", "log.1"]);
+        // And after the next rotation, too.
+        let later = (age("log.0", 900 * SEC, 950 * SEC, 9), "log.0");
+        let all = [later].into_iter().chain(copies);
+        assert_eq!(names(all), ["log.4", "log.3", "log.2", "log.1", "log.0"]);
+    }
+
+    #[test]
+    fn one_counter_that_was_made_anew_keeps_its_place() {
+        let files = [("log.1", 30, 40), ("log.2", 20, 30), ("log.3", 99, 99), ("log.4", 5, 10)];
+        assert_eq!(sorted(&files), ["log.4", "log.3", "log.2", "log.1"]);
+    }
+
+    #[test]
+    fn counters_that_begin_again_are_left_to_the_times() {
+        let files = [("log.1", 40, 50), ("log.2", 10, 20), ("log.3", 20, 30), ("log.4", 30, 40)];
+        assert_eq!(sorted(&files), ["log.2", "log.3", "log.4", "log.1"]);
+    }
+
+    #[test]
+    fn a_name_of_another_kind_has_its_place_by_the_times_and_leaves_the_others_theirs() {
+        // `log.1` was emptied in place when `log.2` had been copied from it.
+        let files = [("log.2026-11-20", 20, 20), ("log.2", 30, 30), ("log.1", 10, 40)];
+        assert_eq!(sorted(&files), ["log.2026-11-20", "log.2", "log.1"]);
+        let files = [("log.old", 32, 35), ("log.2", 30, 31), ("log.1", 40, 50)];
+        assert_eq!(sorted(&files), ["log.2", "log.old", "log.1"]);
+    }
+
+    #[test]
+    fn what_may_not_be_looked_at_has_its_place_by_its_name_and_else_is_the_last() {
+        let unknown = |name: &'static str| {
+            (Age { rank: Rank::of(b"log", name.as_bytes()), times: None }, name)
+        };
+        let known = |name: &'static str, at: u64| (age(name, at * SEC, (at + 5) * SEC, 0), name);
+        let files = [known("log.1", 50), unknown("log.2"), known("log.3", 30), known("log.x", 20)];
+        assert_eq!(names(files.into_iter()), ["log.x", "log.3", "log.2", "log.1"]);
+        let files = [known("log.1", 50), unknown("log.old"), known("log.2", 30)];
+        assert_eq!(names(files.into_iter()), ["log.2", "log.1", "log.old"]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, RenameFlags, fcntl, renameat2};
 
 use super::linux::identity;
+use super::linux::volume::{self, OpenVolume};
 use crate::pos::{FileFacts, FileId};
 
 /// A file system that keeps copies.
@@ -59,8 +60,27 @@ pub trait Fs: Clone + Send + Sync + 'static {
     /// Makes content and length durable. After an error nothing may be concluded about what was
     /// written since the last success, and asking again would lie: the pages are marked clean.
     fn sync_data(&self, file: &Self::File) -> io::Result<()>;
+    /// The file system of `path`, a name that is locked. Noted now, it can be synced after what is
+    /// written out from now on. `None` where the errors of such a sync are not known to be reported.
+    fn volume(&self, path: &Path) -> Option<Volume>;
+    /// Has the content of `files` written to the disk, and says of each whether all of it went there
+    /// since it was opened, or since an error was told. Nothing is durable yet; an error is one as of
+    /// [`Fs::sync_data`].
+    fn write_out(&self, files: &[&Self::File]) -> Vec<io::Result<()>>;
+    /// Makes everything on a file system durable: files that were written out since `volume` was noted,
+    /// and names. An error is one as of [`Fs::sync_data`], of any of them.
+    fn sync_volume(&self, volume: Volume) -> io::Result<()>;
     /// Changes when this machine has been started anew.
     fn boot_id(&self) -> io::Result<String>;
+}
+
+/// A file system that can be synced as a whole, between two errors in doing that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Volume {
+    /// The number of its device, as in [`FileFacts`].
+    pub device: u64,
+    /// How often it could not be synced before this was noted.
+    pub failures: u64,
 }
 
 /// The kernel's file systems.
@@ -70,6 +90,8 @@ pub struct DiskFs {
     read_only: bool,
     /// One open lock file a directory, shared by all locks in it.
     lock_files: Arc<Mutex<HashMap<PathBuf, Weak<LockFile>>>>,
+    /// By device, what those directories are on.
+    volumes: Arc<Mutex<HashMap<u64, Weak<OpenVolume>>>>,
 }
 
 /// The lock file of a directory. Each locked name locks one byte of it, at an offset made of the
@@ -82,6 +104,8 @@ pub const LOCK_FILE: &str = ".fetch_logs.lock";
 struct LockFile {
     file: File,
     held: Mutex<HashSet<i64>>,
+    /// Open from before the first file in the directory is written.
+    volume: Option<Arc<OpenVolume>>,
 }
 
 /// A lock held on one byte of a directory's lock file.
@@ -151,9 +175,25 @@ impl DiskFs {
             return Ok(lock_file);
         }
         let file = options().create(true).truncate(false).open(dir.join(LOCK_FILE))?;
-        let lock_file = Arc::new(LockFile { file, held: Mutex::default() });
+        let volume = self.open_volume(dir);
+        let lock_file = Arc::new(LockFile { file, held: Mutex::default(), volume });
         files.insert(dir.to_path_buf(), Arc::downgrade(&lock_file));
         Ok(lock_file)
+    }
+
+    /// The file system of a directory. What can't be opened is synced file by file.
+    fn open_volume(&self, dir: &Path) -> Option<Arc<OpenVolume>> {
+        let opened = OpenVolume::open(dir).unwrap_or_else(|error| {
+            log::debug!("cannot open the file system of {}: {error}", dir.display());
+            None
+        })?;
+        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = volumes.entry(opened.device()).or_default();
+        Some(known.upgrade().unwrap_or_else(|| {
+            let opened = Arc::new(opened);
+            *known = Arc::downgrade(&opened);
+            opened
+        }))
     }
 }
 
@@ -259,6 +299,24 @@ impl Fs for DiskFs {
         file.sync_data()
     }
 
+    fn volume(&self, path: &Path) -> Option<Volume> {
+        let files = self.lock_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock_file = files.get(dir_of(path))?.upgrade()?;
+        let volume = lock_file.volume.as_ref()?;
+        Some(Volume { device: volume.device(), failures: volume.failures()? })
+    }
+
+    fn write_out(&self, files: &[&File]) -> Vec<io::Result<()>> {
+        volume::write_out(files)
+    }
+
+    fn sync_volume(&self, volume: Volume) -> io::Result<()> {
+        let volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = volumes.get(&volume.device).and_then(Weak::upgrade);
+        drop(volumes);
+        open.ok_or(io::ErrorKind::NotFound)?.sync(volume.failures)
+    }
+
     fn boot_id(&self) -> io::Result<String> {
         Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
     }
@@ -290,6 +348,23 @@ mod tests {
         other.lock(&dir.path().join("b")).unwrap();
         drop(held);
         other.lock(&dir.path().join("a")).unwrap();
+    }
+
+    #[test]
+    fn a_file_system_is_known_while_a_name_on_it_is_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("d")).unwrap();
+        let fs = DiskFs::default();
+        let (one, other) = (dir.path().join("one"), dir.path().join("d/other"));
+        assert_eq!(fs.volume(&one), None);
+        let held = [&one, &other].map(|path| fs.lock(path).unwrap());
+        assert_eq!(fs.volume(&one), fs.volume(&other));
+        assert_eq!(fs.volumes.lock().unwrap().len(), fs.volume(&one).iter().count());
+        let Some(volume) = fs.volume(&one) else { return };
+        fs.sync_volume(volume).unwrap();
+        drop(held);
+        assert_eq!(fs.volume(&one), None);
+        assert_eq!(fs.sync_volume(volume).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

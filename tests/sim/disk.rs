@@ -10,6 +10,9 @@
 //! is the durable one or, unless it is stale, the volatile one; what neither has is zero. Of the
 //! changes to a directory since its last sync a prefix survives, or any subset in strict mode. What
 //! was synced without an error is never lost: that is all that a program may build on.
+//!
+//! A failure is told once to each who has the file open, and once to the whole file system, whoever
+//! asks: see [`Node::errors`] and [`Disk::error`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -36,6 +39,8 @@ pub struct Node {
     /// What the cache has dropped, and whether it may drop more.
     forgotten: BTreeMap<usize, Vec<u8>>,
     forgetful: bool,
+    /// How often blocks of it could not be written.
+    pub errors: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub struct Disk {
     pub names: BTreeMap<PathBuf, NodeNo>,
     durable_names: BTreeMap<PathBuf, NodeNo>,
     changes: Vec<Change>,
+    /// Something could not be written since the whole was last synced.
+    pub error: bool,
     created: NodeNo,
     /// Any subset of the changes of a directory may survive, not only a prefix.
     strict: bool,
@@ -118,6 +125,7 @@ impl Node {
 
     /// Some dirty blocks are copied, all are clean, and the length may be the old one.
     pub fn fail_sync(&mut self, rng: &mut Rng) {
+        self.errors += 1;
         self.forgetful = true;
         let lost: Vec<usize> = self.dirty.iter().copied().filter(|_| rng.coin()).collect();
         let (len, shortest) = (self.durable.len(), self.shortest);
@@ -213,6 +221,7 @@ impl Disk {
             shortest: 0,
             forgotten: BTreeMap::new(),
             forgetful: false,
+            errors: 0,
         };
         self.nodes.insert(number, node);
         self.names.insert(path.to_path_buf(), number);
@@ -254,6 +263,35 @@ impl Disk {
         }
     }
 
+    /// Makes all names durable, and all files but those for which `left_out` holds. If it fails, some
+    /// of that is done, and each file may have blocks that are clean and were not written.
+    pub fn sync_all(
+        &mut self,
+        fails: bool,
+        rng: &mut Rng,
+        left_out: impl Fn(&Path) -> bool,
+    ) -> bool {
+        let left_out: BTreeSet<NodeNo> = self
+            .names
+            .iter()
+            .filter(|(path, _)| left_out(path))
+            .map(|(_, &number)| number)
+            .collect();
+        for (_, node) in self.nodes.iter_mut().filter(|(number, _)| !left_out.contains(number)) {
+            match if fails { rng.below(3) } else { 0 } {
+                0 => node.sync(),
+                1 => node.fail_sync(rng),
+                _ => {}
+            }
+        }
+        if !fails {
+            for change in std::mem::take(&mut self.changes) {
+                self.settle(change);
+            }
+        }
+        !std::mem::take(&mut self.error) && !fails
+    }
+
     fn settle(&mut self, change: Change) {
         match change {
             Change::Set(path, number) => drop(self.durable_names.insert(path, number)),
@@ -281,6 +319,7 @@ impl Disk {
                 }
             }
         }
+        self.error = false;
         self.names = self.durable_names.clone();
         let named: BTreeSet<NodeNo> = self.names.values().copied().collect();
         self.nodes.retain(|number, _| named.contains(number));

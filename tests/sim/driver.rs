@@ -1,9 +1,10 @@
-//! The loop around the fetcher's cores: a virtual clock, one connection, one worker.
+//! The loop around the fetcher's cores: for each source a virtual clock and a connection; one worker.
 //!
 //! It does what `fetch/fetcher.rs` does with sockets and threads, one small step at a time and in an
 //! order that the seed draws. What the cores decide and what jobs do is the real code: an [`Entry`]
 //! over [`SimFs`], and [`perform`]. A job waits for a while before it begins and its report before it
-//! is looked at; before each of its calls the [`Site`] makes steps, so checkpoints overlap with data.
+//! is looked at; before each of its calls the [`Site`]s make steps, so checkpoints overlap with data.
+//! Some checkpoints are made together with those that other sites wait for.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,10 +13,12 @@ use std::time::{Duration, Instant};
 use chrono::DateTime;
 use fetchlogs::config::parse_fetch;
 use fetchlogs::evloop::slots::{Slot, Slots};
+use fetchlogs::fetch::checkpoint::checkpoint_together;
 use fetchlogs::fetch::entry::Entry;
 use fetchlogs::fetch::jobs::{Stored, Task, perform};
 use fetchlogs::fetch::store::Stamp;
 use fetchlogs::fetch::terms::{End, Job, Output, Recheck, SyncPolicy, Timing, Wants};
+use fetchlogs::pos::FileId;
 use fetchlogs::proto::fetch::{Ear, strip_alive};
 use fetchlogs::proto::request::emit_request;
 use fetchlogs::proto::status::Reply;
@@ -56,6 +59,8 @@ pub struct Weather {
     pub haste: u64,
     /// Somebody renames the copy and says so.
     pub renamed: u64,
+    /// A checkpoint is made in a group; of ten thousand.
+    pub together: u64,
 }
 
 /// A connection, both ends of it.
@@ -71,8 +76,9 @@ struct Link {
     silent: bool,
 }
 
-/// Everything but the disk and the process's worker.
+/// Everything of one source but the disk and the process's worker.
 pub struct Site {
+    pub fs: SimFs,
     pub world: World,
     pub weather: Weather,
     pub now: Instant,
@@ -80,6 +86,8 @@ pub struct Site {
     pub trace: bool,
     pub lost: Vec<u64>,
     pub events: u64,
+    /// The copy and the position of which the responder was told last that it is durable.
+    pub acknowledged: Option<(FileId, u64)>,
     entry: Entry<SimFs>,
     slot: Slot,
     link: Option<Link>,
@@ -90,23 +98,19 @@ pub struct Site {
 }
 
 fn new_entry(fs: &SimFs, seed: u64) -> Entry<SimFs> {
-    let text = {
-        let shared = fs.inner();
-        format!(
-            "192.0.2.1 19 {LOG} {} {} protocol=1\n",
-            shared.copy.display(),
-            shared.pointer.display()
-        )
-    };
+    let names = fs.names();
+    let (copy, pointer) = (names.copy.display(), names.pointer.display());
+    let text = format!("192.0.2.1 19 {LOG} {copy} {pointer} protocol=1\n");
     let config = parse_fetch("simulation", text.as_bytes()).unwrap().sources.remove(0);
     let boot = fs.boot_id().unwrap().into();
     Entry::new(config, TIMING, fs.clone(), boot, seed)
 }
 
 impl Site {
-    pub fn new(world: World, weather: Weather, fs: &SimFs, mut rng: Rng, now: Instant) -> Site {
-        let entry = new_entry(fs, rng.next());
+    pub fn new(world: World, weather: Weather, fs: SimFs, mut rng: Rng, now: Instant) -> Site {
+        let entry = new_entry(&fs, rng.next());
         Site {
+            fs,
             world,
             weather,
             now,
@@ -114,6 +118,7 @@ impl Site {
             trace: false,
             lost: Vec::new(),
             events: 0,
+            acknowledged: None,
             entry,
             slot: Slots::default().insert_with(|_| ()),
             link: None,
@@ -132,10 +137,10 @@ impl Site {
     }
 
     /// A new process; nothing of the one before is left.
-    pub fn restart(&mut self, fs: &SimFs) {
+    pub fn restart(&mut self) {
         self.say(|| "-- the fetcher starts".to_owned());
         (self.link, self.waiting, self.report) = (None, None, None);
-        self.entry = new_entry(fs, self.rng.next());
+        self.entry = new_entry(&self.fs, self.rng.next());
         self.drain();
     }
 
@@ -145,7 +150,7 @@ impl Site {
     }
 
     /// One small step of everything but the worker.
-    pub fn step(&mut self, fs: &SimFs) {
+    pub fn step(&mut self) {
         let millis = match self.rng.below(20) {
             0..12 => self.rng.between(0, 30),
             12..19 => self.rng.between(30, 500),
@@ -165,7 +170,7 @@ impl Site {
             }
         }
         if self.rng.hits(self.weather.renamed) {
-            self.rename_copy(fs);
+            self.rename_copy();
         }
         if self.rng.coin() {
             self.serve();
@@ -189,9 +194,9 @@ impl Site {
         }
     }
 
-    fn rename_copy(&mut self, fs: &SimFs) {
-        let mut shared = fs.inner();
-        let copy = shared.copy.clone();
+    fn rename_copy(&mut self) {
+        let copy = self.fs.names().copy.clone();
+        let mut shared = self.fs.inner();
         self.renamings += 1;
         let mut moved = copy.clone().into_os_string();
         moved.push(format!(".moved{}", self.renamings));
@@ -333,7 +338,10 @@ impl Site {
                 }
                 Output::Tell(event) => self.hear_event(&event),
                 Output::Fail(fault) => self.say(|| format!("fails: {fault}")),
-                Output::Succeed | Output::Acknowledge(_) | Output::Complete | Output::GiveUp => {}
+                Output::Acknowledge(position) => {
+                    self.acknowledged = self.entry.copy.as_ref().map(|copy| (copy.id, position));
+                }
+                Output::Succeed | Output::Complete | Output::GiveUp => {}
             }
         }
     }
@@ -389,32 +397,81 @@ impl Site {
         let name = (20_260_101_000_000 + secs % 1_000_000).to_string();
         Stamp { name, time: DateTime::from_timestamp(secs as i64, 0).unwrap() }
     }
+
+    /// A checkpoint that waits to be begun, or that comes along with those of others.
+    fn take_checkpoint(&mut self) -> Option<Task<SimFs>> {
+        self.entry.core.handle_gathering(self.now);
+        self.drain();
+        self.waiting.take_if(|task| task.job == Job::Checkpoint)
+    }
 }
 
-/// One step, and what the worker has to do. Says whether the process still lives.
-pub fn turn(site: &Arc<Mutex<Site>>, fs: &SimFs) -> bool {
-    let task = {
-        let mut site = site.lock().unwrap();
-        site.step(fs);
+/// All sources of the fetcher.
+pub type Sites = Arc<[Mutex<Site>]>;
+
+/// One step of one site, and what the worker has to do. Says whether the process still lives.
+pub fn turn(sites: &Sites, which: usize) -> bool {
+    let (task, fs) = {
+        let mut site = sites[which].lock().unwrap();
+        site.step();
         site.take_report();
-        site.take_task()
+        (site.take_task(), site.fs.clone())
     };
-    if let Some((mut task, stamp)) = task {
-        let (theirs, plain) = (Arc::clone(site), fs.clone());
-        task.store.fs = fs.while_calling(Arc::new(move || {
-            let mut site = theirs.lock().unwrap();
-            if site.rng.coin() {
-                site.step(&plain);
-            }
-        }));
-        let stored = perform(task, &stamp).unwrap_or_else(Stored::Failed);
-        site.lock().unwrap().report = Some(stored);
+    if let Some((task, stamp)) = task {
+        let together = {
+            let mut site = sites[which].lock().unwrap();
+            let chance = site.weather.together;
+            task.job == Job::Checkpoint && site.rng.hits(chance)
+        };
+        if together {
+            checkpoint(sites, which, task);
+        } else {
+            let task = while_it_runs(sites, which, task);
+            let stored = perform(task, &stamp).unwrap_or_else(Stored::Failed);
+            sites[which].lock().unwrap().report = Some(stored);
+        }
     }
     fs.inner().death.is_none()
 }
 
+/// Before each call of the task some site makes a step, most often its own.
+fn while_it_runs(sites: &Sites, which: usize, mut task: Task<SimFs>) -> Task<SimFs> {
+    let sites = Arc::clone(sites);
+    task.store.fs = task.store.fs.while_calling(Arc::new(move || {
+        let mut site = sites[which].lock().unwrap();
+        if site.rng.coin() {
+            site.step();
+        } else if sites.len() > 1 {
+            let other = site.rng.below(sites.len() as u64) as usize;
+            drop(site);
+            sites[other].lock().unwrap().step();
+        }
+    }));
+    task
+}
+
+/// A group of checkpoints: this one and those that other sites want.
+fn checkpoint(sites: &Sites, which: usize, task: Task<SimFs>) {
+    let mut all = vec![(which, task)];
+    for (other, site) in sites.iter().enumerate().filter(|(other, _)| *other != which) {
+        let mut site = site.lock().unwrap();
+        // Some come too late: what they have is written, and perhaps lost, with the others' all the same.
+        if site.rng.hits(8000) {
+            all.extend(site.take_checkpoint().map(|task| (other, task)));
+        }
+    }
+    let checkpoints = all.into_iter().map(|(which, task)| {
+        let task = while_it_runs(sites, which, task);
+        (which, task.into_checkpoint().expect("a checkpoint"))
+    });
+    for (which, result) in checkpoint_together(checkpoints.collect()) {
+        let stored = result.map_or_else(Stored::Failed, Stored::Checkpointed);
+        sites[which].lock().unwrap().report = Some(stored);
+    }
+}
+
 /// The process is asked to end: what runs is done, and what it has is made durable.
-pub fn end_in_order(site: &mut Site, fs: &SimFs) {
+pub fn end_in_order(site: &mut Site) {
     site.say(|| "-- asked to end".to_owned());
     site.link = None;
     let stamp = site.stamp();
@@ -425,7 +482,7 @@ pub fn end_in_order(site: &mut Site, fs: &SimFs) {
             site.hear_event(&event);
         }
     }
-    if site.entry.core.dirty() && fs.inner().death.is_none() {
+    if site.entry.core.dirty() && site.fs.inner().death.is_none() {
         // What fails here is fetched again.
         let _ = perform(site.entry.task(site.slot, Job::Checkpoint), &stamp);
     }

@@ -12,12 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchlogs::fetch::manifest::manifest_path;
 use fetchlogs::fetch::pointer::scratch_path;
 use fetchlogs::pos::{FileFacts, FileId};
-use fetchlogs::sys::fs::{Fs, dir_of};
+use fetchlogs::sys::fs::{Fs, Volume, dir_of};
 
 use crate::disk::{Disk, Node, NodeNo};
 use crate::mutants::{Last, Mutant};
@@ -78,10 +79,10 @@ pub struct Shared {
     pub death: Option<Death>,
     pub counts: Counts,
     pub mutant: Option<Mutant>,
-    pub last: Last,
     pub trace: bool,
-    pub pointer: PathBuf,
-    pub copy: PathBuf,
+    sources: Vec<Names>,
+    /// Of each source.
+    last: Vec<Last>,
     /// Files that somebody made, and under which names they have to be.
     pub foreign: BTreeSet<NodeNo>,
     pub foreign_names: BTreeMap<PathBuf, NodeNo>,
@@ -91,11 +92,21 @@ pub struct Shared {
     locks: BTreeMap<PathBuf, u64>,
 }
 
+/// What a source has on the disk.
+#[derive(Clone, Debug)]
+pub struct Names {
+    pub copy: PathBuf,
+    pub pointer: PathBuf,
+}
+
 type Meanwhile = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone)]
 pub struct SimFs {
     shared: Arc<Mutex<Shared>>,
+    /// Whose calls these are.
+    source: usize,
+    names: Names,
     meanwhile: Option<Meanwhile>,
 }
 
@@ -110,6 +121,8 @@ pub struct SimFile {
     node: NodeNo,
     path: PathBuf,
     life: u64,
+    /// Errors of the file that this one was told of.
+    told: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -128,12 +141,17 @@ impl Drop for SimLock {
     }
 }
 
+/// The number of the only one there is.
+const DEVICE: u64 = 1;
+
 fn io_error() -> io::Error {
     io::Error::from_raw_os_error(libc::EIO)
 }
 
 impl SimFs {
-    pub fn new(disk: Disk, rng: Rng, copy: PathBuf, pointer: PathBuf) -> SimFs {
+    /// For the first of `sources`.
+    pub fn new(disk: Disk, rng: Rng, sources: Vec<Names>) -> SimFs {
+        let names = sources[0].clone();
         let shared = Shared {
             disk,
             rng,
@@ -141,10 +159,9 @@ impl SimFs {
             death: None,
             counts: Counts::default(),
             mutant: None,
-            last: Last::Nothing,
             trace: false,
-            pointer,
-            copy,
+            last: vec![Last::Nothing; sources.len()],
+            sources,
             foreign: BTreeSet::new(),
             foreign_names: BTreeMap::new(),
             life: 0,
@@ -152,12 +169,22 @@ impl SimFs {
             full_until: 0,
             locks: BTreeMap::new(),
         };
-        SimFs { shared: Arc::new(Mutex::new(shared)), meanwhile: None }
+        SimFs { shared: Arc::new(Mutex::new(shared)), source: 0, names, meanwhile: None }
+    }
+
+    /// The same for another source.
+    pub fn of(&self, source: usize) -> SimFs {
+        let names = self.inner().sources[source].clone();
+        SimFs { source, names, ..self.clone() }
     }
 
     /// The same, where the world goes on before each call.
     pub fn while_calling(&self, meanwhile: Meanwhile) -> SimFs {
-        SimFs { shared: Arc::clone(&self.shared), meanwhile: Some(meanwhile) }
+        SimFs { meanwhile: Some(meanwhile), ..self.clone() }
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// For the simulation itself: looks and deeds that are no calls of the fetcher.
@@ -172,7 +199,7 @@ impl SimFs {
         let death = shared.death.take();
         shared.life += 1;
         shared.locks.clear();
-        shared.last = Last::Nothing;
+        shared.last.fill(Last::Nothing);
         // An honest exception: when a process ends between a failed sync and the comparison that
         // would show which pages the cache has dropped since, nothing tells the next process of it.
         shared.disk.nodes.values_mut().for_each(Node::remember);
@@ -262,7 +289,7 @@ impl Shared {
         let generation = node.id.generation.filter(|_| with_generation);
         FileFacts {
             id: FileId { generation, ..node.id },
-            device: 1,
+            device: DEVICE,
             size: node.volatile.len() as u64,
             modified_ns: 0,
             links: 1,
@@ -272,6 +299,35 @@ impl Shared {
 
     fn found(&self, path: &Path) -> io::Result<NodeNo> {
         self.disk.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn opened(&self, node: NodeNo, path: &Path) -> SimFile {
+        let told = AtomicU64::new(self.disk.nodes[&node].errors);
+        SimFile { node, path: path.to_path_buf(), life: self.life, told }
+    }
+
+    /// Whether this file could not be written since it was opened or that was last told; it is told now.
+    fn tells_error(&mut self, file: &SimFile) -> bool {
+        let errors = self.disk.nodes[&file.node].errors;
+        file.told.swap(errors, Ordering::SeqCst) < errors
+    }
+
+    fn fail_sync(&mut self, file: &SimFile) {
+        let node = self.disk.nodes.get_mut(&file.node).unwrap();
+        node.fail_sync(&mut self.rng);
+        self.disk.error = true;
+        self.counts.sync_errors += 1;
+        self.say(|| "  EIO".to_owned());
+    }
+
+    /// Whether the mutant of this run leaves the file at `path` out when it is synced.
+    fn leaves_out(&self, path: &Path) -> bool {
+        let is_copy = || self.sources.iter().any(|names| names.copy == path);
+        let is_scratch = || self.sources.iter().any(|names| scratch_path(&names.pointer) == path);
+        let is_manifest = || self.sources.iter().any(|names| manifest_path(&names.pointer) == path);
+        self.skips(Mutant::ScratchNotSynced) && is_scratch()
+            || self.skips(Mutant::CopyNotSynced) && is_copy()
+            || self.skips(Mutant::ManifestNotSynced) && is_manifest()
     }
 
     /// Whether a call is left out by the mutant of this run.
@@ -302,7 +358,7 @@ impl Fs for SimFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut shared = self.enter("sync_dir", dir)?;
-        if shared.mutant.is_some_and(|mutant| mutant.skips_sync_dir(shared.last)) {
+        if shared.mutant.is_some_and(|mutant| mutant.skips_sync_dir(shared.last[self.source])) {
             return Ok(());
         }
         shared.disk.sync_dir(dir);
@@ -317,7 +373,8 @@ impl Fs for SimFs {
 
     fn open(&self, path: &Path) -> io::Result<SimFile> {
         let shared = self.enter("open", path)?;
-        Ok(SimFile { node: shared.found(path)?, path: path.to_path_buf(), life: shared.life })
+        let node = shared.found(path)?;
+        Ok(shared.opened(node, path))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<SimFile> {
@@ -327,10 +384,12 @@ impl Fs for SimFs {
         }
         shared.need_room()?;
         let node = shared.disk.create(path);
-        if path == shared.copy {
-            shared.last = Last::CreatedCopy;
+        if path == self.names.copy {
+            shared.last[self.source] = Last::CreatedCopy;
+        } else if path == scratch_path(&self.names.pointer) {
+            shared.last[self.source] = Last::CreatedScratch;
         }
-        Ok(SimFile { node, path: path.to_path_buf(), life: shared.life })
+        Ok(shared.opened(node, path))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -344,8 +403,8 @@ impl Fs for SimFs {
         let mut shared = self.enter("rename", from)?;
         shared.found(from)?;
         shared.disk.rename(from, to);
-        if to == shared.pointer {
-            shared.last = Last::RenamedPointer;
+        if to == self.names.pointer {
+            shared.last[self.source] = Last::RenamedPointer;
         }
         Ok(())
     }
@@ -363,7 +422,7 @@ impl Fs for SimFs {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         shared.disk.rename(from, to);
-        shared.last = Last::Archived;
+        shared.last[self.source] = Last::Archived;
         Ok(())
     }
 
@@ -399,7 +458,8 @@ impl Fs for SimFs {
         shared.need_room()?;
         let part = shared.part(bytes.len())?;
         let mut at = offset as usize;
-        let (of_copy, appending) = (file.path == shared.copy, shared.skips(Mutant::Appending));
+        let of_copy = file.path == self.names.copy;
+        let appending = shared.skips(Mutant::Appending);
         let no_rewrite = shared.skips(Mutant::NotWrittenAgain);
         let node = shared.disk.nodes.get_mut(&file.node).unwrap();
         if of_copy && no_rewrite && at < node.volatile.len() {
@@ -428,21 +488,53 @@ impl Fs for SimFs {
 
     fn sync_data(&self, file: &SimFile) -> io::Result<()> {
         let mut shared = self.enter_file("sync_data", file)?;
-        let is_scratch = file.path == scratch_path(&shared.pointer);
-        if (shared.skips(Mutant::ScratchNotSynced) && is_scratch)
-            || (shared.skips(Mutant::CopyNotSynced) && file.path == shared.copy)
-            || (shared.skips(Mutant::ManifestNotSynced)
-                && file.path == manifest_path(&shared.pointer))
-        {
+        if shared.leaves_out(&file.path) {
             return Ok(());
         }
+        let chance = shared.chances.sync;
+        if shared.rng.hits(chance) {
+            shared.fail_sync(file);
+        } else {
+            shared.disk.nodes.get_mut(&file.node).unwrap().sync();
+        }
+        let ignored = shared.skips(Mutant::SyncErrorsIgnored);
+        if shared.tells_error(file) && !ignored { Err(io_error()) } else { Ok(()) }
+    }
+
+    fn volume(&self, _: &Path) -> Option<Volume> {
+        Some(Volume { device: DEVICE, failures: 0 })
+    }
+
+    fn write_out(&self, files: &[&SimFile]) -> Vec<io::Result<()>> {
+        let write_out = |file: &&SimFile| {
+            let mut shared = self.enter_file("write_out", file)?;
+            let chance = shared.chances.sync / 2;
+            if shared.rng.hits(chance) {
+                shared.fail_sync(file);
+                // Sometimes only who asks is told, and the file system as a whole knows nothing.
+                let unknown = shared.rng.coin();
+                shared.disk.error &= !unknown;
+            }
+            let ignored = shared.skips(Mutant::WriteErrorsIgnored);
+            if shared.tells_error(file) && !ignored { Err(io_error()) } else { Ok(()) }
+        };
+        files.iter().map(write_out).collect()
+    }
+
+    fn sync_volume(&self, _: Volume) -> io::Result<()> {
+        let mut shared = self.enter("sync_volume", Path::new("/"))?;
         let shared = &mut *shared;
-        let node = shared.disk.nodes.get_mut(&file.node).unwrap();
-        if !shared.rng.hits(shared.chances.sync) {
-            node.sync();
+        if shared.mutant.is_some_and(|mutant| mutant.skips_sync_all(shared.last[self.source])) {
             return Ok(());
         }
-        node.fail_sync(&mut shared.rng);
+        let fails = shared.rng.hits(shared.chances.sync);
+        let mut disk = std::mem::take(&mut shared.disk);
+        let mut rng = Rng::new(shared.rng.next());
+        let synced = disk.sync_all(fails, &mut rng, |path| shared.leaves_out(path));
+        shared.disk = disk;
+        if synced {
+            return Ok(());
+        }
         shared.counts.sync_errors += 1;
         shared.say(|| "  EIO".to_owned());
         if shared.skips(Mutant::SyncErrorsIgnored) { Ok(()) } else { Err(io_error()) }

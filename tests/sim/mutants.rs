@@ -1,10 +1,11 @@
 //! Faulty fetchers, made by a file system that leaves out one of their calls: each of these must be
 //! caught, or the simulation would not see if the fetcher itself left it out.
 
-/// The last call of this life that changed a name and that a sync of the directory may follow.
+/// The last call of this life for a source that changed a name and that a sync may follow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Last {
     Nothing,
+    CreatedScratch,
     RenamedPointer,
     Archived,
     CreatedCopy,
@@ -36,18 +37,25 @@ pub enum Mutant {
     NotCut,
     /// A new start of the machine goes unnoticed.
     BootStays,
+    /// C2 of a group is left out.
+    GroupNotSynced,
+    /// C4 of a group is left out.
+    GroupNamesNotSynced,
+    /// A file that can't be written out in a group, or could not be since it was opened, is taken for
+    /// one that was.
+    WriteErrorsIgnored,
     /// R3d is left out: the manifest is not synced.
     ManifestNotSynced,
 }
 
 /// All of them, each with the seed from which on one that catches it is looked for: most are caught by
 /// any few, a lost name is rare.
-pub const MUTANTS: [(Mutant, u64); 13] = [
+pub const MUTANTS: [(Mutant, u64); 16] = [
     (Mutant::CopyNotSynced, 0),
     (Mutant::ScratchNotSynced, 0),
     (Mutant::PointerNameNotSynced, 0),
-    (Mutant::StartNotSynced, 440),
-    (Mutant::ArchiveNameNotSynced, 0),
+    (Mutant::StartNotSynced, 340),
+    (Mutant::ArchiveNameNotSynced, 130),
     (Mutant::CopyNameNotSynced, 0),
     (Mutant::NotWrittenAgain, 0),
     (Mutant::SyncErrorsIgnored, 0),
@@ -55,6 +63,9 @@ pub const MUTANTS: [(Mutant, u64); 13] = [
     (Mutant::ArchiveReplaced, 0),
     (Mutant::NotCut, 0),
     (Mutant::BootStays, 0),
+    (Mutant::GroupNotSynced, 0),
+    (Mutant::GroupNamesNotSynced, 150),
+    (Mutant::WriteErrorsIgnored, 0),
     (Mutant::ManifestNotSynced, 0),
 ];
 
@@ -68,5 +79,16 @@ impl Mutant {
                 | (Mutant::ArchiveNameNotSynced, Last::Archived)
                 | (Mutant::CopyNameNotSynced, Last::CreatedCopy)
         )
+    }
+
+    /// Whether a sync of the whole file system is left out that follows `last`.
+    pub fn skips_sync_all(self, last: Last) -> bool {
+        match self {
+            Mutant::GroupNotSynced => last == Last::CreatedScratch,
+            Mutant::GroupNamesNotSynced | Mutant::PointerNameNotSynced => {
+                last == Last::RenamedPointer
+            }
+            _ => false,
+        }
     }
 }

@@ -22,7 +22,9 @@ use fetchlogs::fetch::manifest::{Ending, Line, manifest_path, parse_line};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_path};
 use fetchlogs::proto::digest::Whole;
 
-use crate::fs::Shared;
+use fetchlogs::pos::FileId;
+
+use crate::fs::{Names, Shared};
 use crate::world::World;
 
 /// What this run allows.
@@ -58,6 +60,7 @@ type Reached = Option<(usize, usize)>;
 
 pub fn judge(
     shared: &Shared,
+    names: &Names,
     world: &World,
     lost: &[u64],
     rules: Rules,
@@ -68,13 +71,13 @@ pub fn judge(
     {
         return Err(format!("{} was somebody's and is no more", path.display()));
     }
-    let pointer = read_pointer(shared)?;
-    let mut pieces = pieces(shared);
+    let pointer = read_pointer(shared, names)?;
+    let mut pieces = pieces(shared, names);
     if pointer.is_none() && pieces.iter().any(|piece| !piece.bytes.is_empty()) {
         return Err("there are bytes and no pointer".to_owned());
     }
     if let Some(pointer) = &pointer {
-        check_pointer(shared, pointer, rules)?;
+        check_pointer(shared, names, pointer, rules)?;
         for piece in pieces.iter_mut().filter(|_| moment == Moment::Doubtful) {
             // Whatever its name is by now: somebody may have renamed it.
             let known = match shared.disk.at(piece.path).map(|node| node.id == pointer.copy) {
@@ -85,7 +88,7 @@ pub fn judge(
             piece.bytes = piece.bytes.get(..known).unwrap_or(piece.bytes);
         }
     }
-    check_manifest(shared, &pieces, pointer.as_ref())?;
+    check_manifest(shared, names, &pieces, pointer.as_ref())?;
     let reached = align(&pieces, world, lost, rules)?;
     let last = world.generations.len() - 1;
     let all = |&(number, length): &(usize, usize)| {
@@ -99,17 +102,39 @@ pub fn judge(
     Ok(())
 }
 
-fn read_pointer(shared: &Shared) -> Result<Option<Pointer>, String> {
-    let Some(node) = shared.disk.at(&shared.pointer) else { return Ok(None) };
+/// What the responder was told of is in the pointer, whatever ended the life; unless the copy is by
+/// now another.
+pub fn judge_acknowledged(
+    shared: &Shared,
+    names: &Names,
+    acknowledged: Option<(FileId, u64)>,
+) -> Result<(), String> {
+    match (read_pointer(shared, names)?, acknowledged) {
+        (Some(pointer), Some((copy, position)))
+            if pointer.copy == copy && pointer.base + pointer.durable < position =>
+        {
+            Err(format!("{position} was acknowledged, and the pointer is {pointer:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_pointer(shared: &Shared, names: &Names) -> Result<Option<Pointer>, String> {
+    let Some(node) = shared.disk.at(&names.pointer) else { return Ok(None) };
     match parse_pointer(&node.volatile) {
         Ok(Held::Pointer(pointer)) => Ok(Some(*pointer)),
         other => Err(format!("the pointer holds {other:?}")),
     }
 }
 
-fn check_pointer(shared: &Shared, pointer: &Pointer, rules: Rules) -> Result<(), String> {
+fn check_pointer(
+    shared: &Shared,
+    names: &Names,
+    pointer: &Pointer,
+    rules: Rules,
+) -> Result<(), String> {
     let named = shared.disk.names.iter().find(|(path, number)| {
-        shared.disk.nodes[number].id == pointer.copy && **path != scratch_path(&shared.pointer)
+        shared.disk.nodes[number].id == pointer.copy && **path != scratch_path(&names.pointer)
     });
     let Some((path, number)) = named else {
         return Err(format!("no file is the copy of the pointer {pointer:?}"));
@@ -126,10 +151,11 @@ fn check_pointer(shared: &Shared, pointer: &Pointer, rules: Rules) -> Result<(),
 
 fn check_manifest(
     shared: &Shared,
+    names: &Names,
     pieces: &[Piece<'_>],
     pointer: Option<&Pointer>,
 ) -> Result<(), String> {
-    let node = shared.disk.at(&manifest_path(&shared.pointer));
+    let node = shared.disk.at(&manifest_path(&names.pointer));
     let mut counted: BTreeMap<OsString, Line> = BTreeMap::new();
     let mut bad = 0;
     for text in node.map_or(&[][..], |node| &node.volatile).split_inclusive(|&b| b == b'\n') {
@@ -168,15 +194,20 @@ fn check_manifest(
 }
 
 /// The archives and the copy, in order of creation, and so of their names.
-fn pieces(shared: &Shared) -> Vec<Piece<'_>> {
-    let pointer = &shared.pointer;
+fn pieces<'a>(shared: &'a Shared, names: &Names) -> Vec<Piece<'a>> {
+    let (copy, pointer) = (names.copy.to_string_lossy(), &names.pointer);
     let aside: [PathBuf; 3] = [pointer.clone(), scratch_path(pointer), manifest_path(pointer)];
     let mut files: Vec<(&u64, &PathBuf)> = shared
         .disk
         .names
         .iter()
         .filter(|(_, number)| !shared.foreign.contains(number))
-        .filter(|(path, _)| !aside.contains(path) && !path.to_string_lossy().contains("unverified"))
+        .filter(|(path, _)| {
+            let path_text = path.to_string_lossy();
+            path_text.starts_with(&*copy)
+                && !path_text.contains("unverified")
+                && !aside.contains(path)
+        })
         .map(|(path, number)| (number, path))
         .collect();
     files.sort();
@@ -185,7 +216,7 @@ fn pieces(shared: &Shared) -> Vec<Piece<'_>> {
         .map(|(number, path)| Piece {
             path,
             bytes: &shared.disk.nodes[number].volatile,
-            is_copy: *path == shared.copy,
+            is_copy: *path == names.copy,
         })
         .collect()
 }

@@ -6,14 +6,14 @@
 //! stay so over a last power loss.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::disk::Disk;
-use crate::driver::{Site, Weather, end_in_order, turn};
-use crate::fs::{Chances, Counts, Death, SimFs};
+use crate::driver::{Site, Sites, Weather, end_in_order, turn};
+use crate::fs::{Chances, Counts, Death, Names, SimFs};
 use crate::mutants::Mutant;
-use crate::oracle::{Moment, Rules, judge};
+use crate::oracle::{Moment, Rules, judge, judge_acknowledged};
 use crate::rng::Rng;
 use crate::world::{Habits, World};
 
@@ -21,6 +21,9 @@ use crate::world::{Habits, World};
 /// tries each a minute and a quarter apart, are the longest way. And so much more for each generation.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const GENERATION_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The copies of the sources; none begins as another does.
+const NAMES: [&str; 3] = ["log", "mail", "web"];
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
@@ -58,6 +61,8 @@ pub struct Plan {
     strict: bool,
     local_reuse: bool,
     pointer_apart: bool,
+    /// How many sources the fetcher has.
+    sources: usize,
     steps: u64,
     /// The process is asked to end; chances in ten thousand steps.
     orderly: u64,
@@ -82,6 +87,7 @@ impl Plan {
             silence: some(&[5, 20]),
             refused: some(&[500, 3000]),
             original: some(&[1]) * some(&[1]) * some(&[1]) == 1,
+            together: 0,
             deeds: 0,
             room: 0,
             haste: 0,
@@ -101,9 +107,11 @@ impl Plan {
             rotations: rng.pick(&[50, 200, 1000]),
             line_max: rng.pick(&[5, 40, 200]),
         };
+        let together = rng.pick(&[0, 0, 5000, 10_000]);
         Plan {
             chances,
             weather: Weather {
+                together,
                 deeds: rng.pick(&[500, 2000, 6000]),
                 room: rng.pick(&[30, 300, 4000]),
                 haste: rng.pick(&[500, 3000, 10_000]),
@@ -113,6 +121,7 @@ impl Plan {
             strict: rng.coin(),
             local_reuse: rng.coin(),
             pointer_apart: rng.coin(),
+            sources: if together > 0 { rng.pick(&[1, 2, 3]) } else { 1 },
             steps: rng.between(300, 1500),
             orderly: rng.pick(&[0, 0, 20]),
             // An honest exception: under a number that is used again, nothing tells an empty file from
@@ -146,9 +155,17 @@ impl Plan {
             ("bursts", habits.bursts),
             ("alike", habits.common > 0),
             ("strict", self.strict),
+            ("together", weather.together > 0),
+            ("several", self.sources > 1),
         ];
         let there: Vec<&str> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
         there.join(" ")
+    }
+
+    fn names(&self, name: &str) -> Names {
+        let dir = if self.pointer_apart { format!("/p/{name}") } else { "/d".to_owned() };
+        let (copy, pointer) = (format!("/d/{name}"), format!("{dir}/{name}.ptr"));
+        Names { copy: PathBuf::from(copy), pointer: PathBuf::from(pointer) }
     }
 
     fn rules(&self) -> Rules {
@@ -163,7 +180,9 @@ impl Plan {
 struct Run {
     plan: Plan,
     fs: SimFs,
-    site: Arc<Mutex<Site>>,
+    sites: Sites,
+    /// Whose turn it is.
+    chance: Rng,
     totals: Totals,
     /// The copy may have more than is right.
     doubtful: bool,
@@ -177,20 +196,25 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Result<Totals, Str
         eprintln!("{plan:#?}");
     }
     let disk = Disk::new(plan.strict, plan.local_reuse);
-    let pointer = if plan.pointer_apart { "/p/log.ptr" } else { "/d/log.ptr" };
     let fs_rng = Rng::new(rng.next());
-    let fs = SimFs::new(disk, fs_rng, PathBuf::from("/d/log"), PathBuf::from(pointer));
+    let fs =
+        SimFs::new(disk, fs_rng, NAMES[..plan.sources].iter().map(|n| plan.names(n)).collect());
     {
         let mut shared = fs.inner();
         shared.chances = plan.chances;
         shared.mutant = mutant;
         shared.trace = trace;
     }
-    let world = World::new(plan.habits, Rng::new(rng.next()));
-    let mut site = Site::new(world, plan.weather, &fs, Rng::new(rng.next()), Instant::now());
-    site.trace = trace;
-    let site = Arc::new(Mutex::new(site));
-    let mut run = Run { plan, fs, site, totals: Totals::default(), doubtful: false };
+    let now = Instant::now();
+    let new_site = |source| {
+        let world = World::new(plan.habits, Rng::new(rng.next()));
+        let mut site = Site::new(world, plan.weather, fs.of(source), Rng::new(rng.next()), now);
+        site.trace = trace;
+        Mutex::new(site)
+    };
+    let sites = (0..plan.sources).map(new_site).collect();
+    let chance = Rng::new(rng.next());
+    let mut run = Run { plan, fs, sites, chance, totals: Totals::default(), doubtful: false };
     let result = run.all(&mut rng);
     let step = run.totals.steps;
     result.map(|()| run.sum_up()).map_err(|what| format!("step {step}: {what} ({})", plan.kinds()))
@@ -198,12 +222,13 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Result<Totals, Str
 
 impl Run {
     fn all(&mut self, rng: &mut Rng) -> Result<(), String> {
-        self.site.lock().unwrap().restart(&self.fs);
-        while self.totals.steps < self.plan.steps {
+        self.each().for_each(|mut site| site.restart());
+        // Each of several has fewer turns, so that a run is not much longer.
+        while self.totals.steps < self.plan.steps * (self.sites.len() as u64 + 1) / 2 {
             if !self.turn() {
                 self.begin_life()?;
             } else if rng.hits(self.plan.orderly) {
-                end_in_order(&mut self.site.lock().unwrap(), &self.fs);
+                self.each().for_each(|mut site| end_in_order(&mut site));
                 self.begin_life()?;
             }
         }
@@ -215,34 +240,47 @@ impl Run {
         self.judge(Moment::InStep).map_err(|what| format!("after a last power loss: {what}"))
     }
 
+    fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Site>> {
+        self.sites.iter().map(|site| site.lock().unwrap())
+    }
+
     fn turn(&mut self) -> bool {
         self.totals.steps += 1;
-        turn(&self.site, &self.fs)
+        let which =
+            if self.sites.len() > 1 { self.chance.below(self.sites.len() as u64) } else { 0 };
+        turn(&self.sites, which as usize)
     }
 
     /// The life that has ended is thrown away, and the next begins.
     fn begin_life(&mut self) -> Result<(), String> {
         self.totals.lives += 1;
         let death = self.fs.end_life();
-        self.site.lock().unwrap().say(|| format!("-- the life has ended: {death:?}"));
+        self.each().for_each(|site| site.say(|| format!("-- the life has ended: {death:?}")));
         self.doubtful |= death == Some(Death::Power) || self.fs.inner().counts.sync_errors > 0;
         self.judge(if self.doubtful { Moment::Doubtful } else { Moment::LifeEnded })?;
-        self.site.lock().unwrap().restart(&self.fs);
+        self.each().for_each(|mut site| site.restart());
         Ok(())
     }
 
     fn judge(&self, moment: Moment) -> Result<(), String> {
-        let site = self.site.lock().unwrap();
-        judge(&self.fs.inner(), &site.world, &site.lost, self.plan.rules(), moment)
+        self.each().try_for_each(|site| self.judge_one(&site, moment))
+    }
+
+    fn judge_one(&self, site: &Site, moment: Moment) -> Result<(), String> {
+        let (names, rules, shared) = (site.fs.names(), self.plan.rules(), self.fs.inner());
+        judge_acknowledged(&shared, names, site.acknowledged)?;
+        judge(&shared, names, &site.world, &site.lost, rules, moment)
     }
 
     /// No more trouble from here on.
     fn calm(&mut self, rng: &mut Rng) {
-        let mut site = self.site.lock().unwrap();
-        site.say(|| "-- no more trouble".to_owned());
-        site.world.settle(self.plan.last_line);
-        let original = self.plan.weather.original;
-        site.weather = Weather { original, room: 4000, haste: 5000, ..Weather::default() };
+        for mut site in self.each() {
+            site.say(|| "-- no more trouble".to_owned());
+            site.world.settle(self.plan.last_line);
+            let Weather { original, together, .. } = self.plan.weather;
+            site.weather =
+                Weather { original, together, room: 4000, haste: 5000, ..Weather::default() };
+        }
         let mut shared = self.fs.inner();
         shared.chances = Chances::default();
         if shared.death.is_none() {
@@ -251,37 +289,42 @@ impl Run {
     }
 
     fn get_in_step(&mut self) -> Result<(), String> {
-        let until = {
-            let site = self.site.lock().unwrap();
-            site.now + PATIENCE + GENERATION_PATIENCE * site.world.generations.len() as u32
-        };
+        let until: Vec<Instant> = self
+            .each()
+            .map(|site| {
+                site.now + PATIENCE + GENERATION_PATIENCE * site.world.generations.len() as u32
+            })
+            .collect();
         loop {
-            for _ in 0..20 {
+            for _ in 0..20 * self.sites.len() {
                 assert!(self.turn(), "nobody dies without trouble");
             }
-            let settled = !self.site.lock().unwrap().unsettled();
-            match self.judge(Moment::InStep) {
-                Ok(()) if settled => return Ok(()),
-                Err(what) if self.site.lock().unwrap().now > until => return Err(what),
-                Ok(()) if self.site.lock().unwrap().now > until => {
-                    return Err("in step, and never durable".to_owned());
+            let mut all = true;
+            for (site, &until) in self.each().zip(&until) {
+                match self.judge_one(&site, Moment::InStep) {
+                    Ok(()) if !site.unsettled() => continue,
+                    Err(what) if site.now > until => return Err(what),
+                    Ok(()) if site.now > until => {
+                        return Err("in step, and never durable".to_owned());
+                    }
+                    _ => all = false,
                 }
-                _ => {}
+            }
+            if all {
+                return Ok(());
             }
         }
     }
 
     fn sum_up(&self) -> Totals {
-        let site = self.site.lock().unwrap();
-        Totals {
-            seeds: 1,
-            disk: self.fs.inner().counts,
-            rotations: site.world.rotations,
-            truncations: site.world.truncations,
-            deletions: site.world.deletions,
-            events: site.events,
-            lost: site.lost.len() as u64,
-            ..self.totals
+        let mut totals = Totals { seeds: 1, disk: self.fs.inner().counts, ..self.totals };
+        for site in self.each() {
+            totals.rotations += site.world.rotations;
+            totals.truncations += site.world.truncations;
+            totals.deletions += site.world.deletions;
+            totals.events += site.events;
+            totals.lost += site.lost.len() as u64;
         }
+        totals
     }
 }

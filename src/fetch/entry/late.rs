@@ -19,7 +19,8 @@ impl<F: Fs> Entry<F> {
     /// The request as it is sent, with digests of what the archive has before the position.
     pub fn with_archive_samples(&self, mut request: Request) -> Request {
         if let (Some(archive), Some(line)) = (&self.archive, self.late.line()) {
-            samples(&self.store.fs, &archive.file, line.from, &mut request);
+            let place = Place { base: line.from, ..Place::default() };
+            samples(&self.store.fs, &archive.file, &place, &mut request);
         }
         request
     }

@@ -46,7 +46,17 @@ fn answer(file: File, number: u64, size: u64) -> Reply {
     let from = if file == File::Same { 100 } else { 0 };
     let (id, boot) = (token(number), token(1));
     let inode = Inode::new(number);
-    Reply::Two(Box::new(Answer { inode, file, id, boot, from, size, mtime_ns: 6, name: None }))
+    Reply::Two(Box::new(Answer {
+        inode,
+        file,
+        id,
+        boot,
+        from,
+        size,
+        mtime_ns: 6,
+        name: None,
+        tail: None,
+    }))
 }
 
 fn ready() -> Opened {

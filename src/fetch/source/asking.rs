@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
 use crate::fetch::copy::Trust;
 use crate::fetch::manifest::Ending;
+use crate::fetch::store::Cut;
 use crate::fetch::terms::{Job, Output, WORKING_MAX};
 use crate::pos::{Generation, Offset, Position, Start};
 use crate::proto::WireFault;
@@ -96,7 +97,7 @@ impl Source {
 
     /// The status line has come, in protocol 2.
     pub fn handle_answer(&mut self, now: Instant, answer: &Answer) {
-        let Answer { inode, file, id, from, size, mtime_ns, .. } = *answer;
+        let Answer { inode, file, id, from, size, mtime_ns, tail, .. } = *answer;
         // Else bytes would be missing without a word.
         if file == File::First && from > 0 && self.wanted_start() != Start::End {
             let fault = WireFault::Contradiction("from= is not the beginning that was asked for");
@@ -105,6 +106,9 @@ impl Source {
         }
         self.note_answer(file, answer.name.is_none(), Some(size));
         let generation = Generation { inode, id: Some(id), seen_ns: Some(mtime_ns), heard: size };
+        if self.generation.is_none() {
+            self.place.before = tail;
+        }
         self.handle_reply(now, file, generation, from);
     }
 
@@ -120,6 +124,11 @@ impl Source {
                 self.contradictions = 0;
                 self.rotate_lost(known, generation, Ending::Gone);
             }
+            // The end of a copy that somebody renamed can't be compared any more: the new copy is asked for.
+            (Some(_), File::Next | File::Lost(_)) if self.renamed && self.place.right() > 0 => {
+                self.outputs.push_back(Output::Close);
+                self.leave_end(Cut { at: self.place.right(), keep: true });
+            }
             // If it was away for a while, now the old question will be answered.
             (Some(_), _) if anew => {
                 self.refusals = REFUSALS_MAX - 1;
@@ -131,13 +140,18 @@ impl Source {
             }
             // It goes on after all, or another file has its number: nothing would be compared, and a
             // protocol 1 responder has compared nothing either.
-            (Some(_), File::Same) if generation.id.is_none() && self.in_step && from > 0 => {
+            (Some(_), File::Same)
+                if self.in_step && from > 0 && self.little_compared(&generation) =>
+            {
                 self.in_step = false;
                 self.reconnect(now);
             }
             (Some(known), File::Same) => {
                 self.place.at = from;
-                let heard = known.heard.max(generation.heard);
+                let heard = match generation.id {
+                    Some(_) => self.hear_size(&known, generation.heard),
+                    None => known.heard,
+                };
                 let renamed = (known.inode, known.id) != (generation.inode, generation.id);
                 if renamed && generation.id.is_some() {
                     self.hold(Job::Begin(Generation { heard, ..generation }));
@@ -149,6 +163,13 @@ impl Source {
             (Some(known), File::Next) => self.rotate_complete(known, generation, from),
             (Some(known), File::Lost(why)) => self.rotate_lost(known, generation, why.into()),
         }
+    }
+
+    /// Whether an answer to who asked for the exact end proves little: a responder of protocol 1 compares
+    /// nothing, and the first bytes of a copy that begins in the middle may be those of any file.
+    fn little_compared(&self, answered: &Generation) -> bool {
+        let few = self.place.before.is_some() && (1..OVERLAP).contains(&self.place.at);
+        answered.id.is_none() || few
     }
 
     /// The responder said that its answer takes a while: it is waited for anew.
@@ -165,8 +186,13 @@ impl Source {
     /// The responder said in words why it will not serve us.
     pub fn handle_refusal(&mut self, now: Instant, refusal: &Refusal) {
         let why = format!("refused: {} {}", refusal.code, refusal.text());
-        if refusal.code == Code::Busy {
-            self.note_busy();
+        match refusal.code {
+            Code::Busy => self.note_busy(),
+            // All of a file that is not there yet is written from now on.
+            Code::Missing if self.generation.is_none() && self.start == Start::End => {
+                self.start = Start::Begin;
+            }
+            Code::Missing | Code::NotServed | Code::BadRequest | Code::Other(_) => {}
         }
         self.give_up(now, Fault::InitRead(why));
     }

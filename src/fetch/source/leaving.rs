@@ -15,7 +15,7 @@ impl Source {
         self.outputs.push_back(Output::Close);
         self.in_step = false;
         if let Some(cut) = self.damaged_end() {
-            self.hold_apart(Job::Cut(cut));
+            self.leave_end(cut);
             return;
         }
         match self.place.trust {
@@ -27,6 +27,18 @@ impl Source {
                 let lost = self.tell_lost(known, cut);
                 self.set_aside(known, cut, Some(lost));
             }
+        }
+    }
+
+    /// The end of the copy is not the source's: it is cut off. A copy that somebody renamed keeps it, since
+    /// it may be a line that he wrote; the new copy goes on where both agreed.
+    pub(super) fn leave_end(&mut self, cut: Cut) {
+        if self.renamed {
+            (self.place.size, self.place.trust) = (cut.at, Trust::Whole);
+            self.reopen_wanted = false;
+            self.hold_apart(Job::Reopen);
+        } else {
+            self.hold_apart(Job::Cut(cut));
         }
     }
 
@@ -58,7 +70,7 @@ impl Source {
         let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
         if let Some(cut) = self.damaged_end() {
             self.outputs.push_back(Output::Close);
-            self.hold_apart(Job::Cut(cut));
+            self.leave_end(cut);
             return true;
         }
         match self.place.trust {
@@ -84,8 +96,28 @@ impl Source {
             self.outputs.push_back(Output::Tell(shorter));
             self.rotate_lost(known, next, Ending::Short);
         } else {
-            self.hold(Job::Rotate { next, cut, outcome: Outcome::COMPLETE });
+            // It was cut before it ended, or copied to where there was no room for all of it.
+            let lost = (known.heard > self.place.base + kept).then(|| self.tell_lost(known, cut));
+            let outcome = Outcome { lost, ..Outcome::COMPLETE };
+            self.hold(Job::Rotate { next, cut, outcome });
         }
+    }
+
+    /// The current file goes on and has only `size` bytes, fewer than were heard of: the others were cut
+    /// off before they could be fetched. Gives how many are heard of now. What a compressed file or a
+    /// rotated one has is known only at its end.
+    pub(super) fn hear_size(&mut self, known: &Generation, size: Offset) -> Offset {
+        if size >= known.heard || !self.aim.current {
+            return known.heard.max(size);
+        }
+        let from = size.max(self.place.base + self.place.size);
+        if from < known.heard {
+            let (inode, end) = (known.inode, Some(known.heard));
+            let event = Event::Lost { inode, offset: from, end };
+            self.note_lost(&event);
+            self.outputs.push_back(Output::Tell(event));
+        }
+        size
     }
 
     pub(super) fn rotate_lost(&mut self, lost: Generation, next: Generation, ending: Ending) {

@@ -34,7 +34,7 @@ const BUSY_MAX: u32 = 20;
 pub(super) struct Aim {
     goal: Goal,
     /// What is followed is the current file, as far as the responder tells.
-    current: bool,
+    pub(super) current: bool,
     /// How many bytes that had when the responder answered, if it told.
     size: Option<Offset>,
     /// An end of this generation was reached before the responder answered.

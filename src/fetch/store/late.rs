@@ -9,7 +9,6 @@
 //! The line is the truth, and the archive may be ahead of it, never behind.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::{Doing, Done, OpenCopy, Stamp, Store};
 use crate::fetch::copy::{Place, Rest, Trust};
@@ -21,7 +20,7 @@ impl<F: Fs> Store<F> {
     pub fn open_archive(&self, line: &Line) -> Option<OpenCopy<F>> {
         let file = self.fs.open(&self.archive_of(line)?).ok()?;
         let facts = self.fs.facts(&file).ok()?;
-        (facts.size >= line.to - line.from).then(|| OpenCopy { file: Arc::new(file), id: facts.id })
+        (facts.size >= line.to - line.from).then(|| self.opened(file, &facts))
     }
 
     fn archive_of(&self, line: &Line) -> Option<PathBuf> {
@@ -39,7 +38,7 @@ impl<F: Fs> Store<F> {
         }
         let trust =
             if size == len { Trust::Whole } else { Trust::Durable { rest: Rest::Doubtful } };
-        Ok(Some(Place { base: line.from, durable: len, at: len, size, trust }))
+        Ok(Some(Place { base: line.from, before: None, durable: len, at: len, size, trust }))
     }
 
     /// L2 and L3 for an archive that is right up to `place.at`; what is behind is cut off. Gives the new

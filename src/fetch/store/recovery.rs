@@ -62,12 +62,11 @@ impl<F: Fs> Store<F> {
     /// has now.
     fn recover_without_pointer(&self, events: Vec<Event>) -> Done<Standing<F>> {
         let Some((copy, size)) = self.open_copy()? else {
-            let place = Place::default();
-            return Ok(Standing { copy: None, generation: None, place, events, ended: None });
+            return Ok(Standing::without(None, Place::default(), events));
         };
         let trust = if size == 0 { Trust::Whole } else { Trust::Nothing };
         let place = Place { size, trust, ..Place::default() };
-        Ok(Standing { copy: Some(copy), generation: None, place, events, ended: None })
+        Ok(Standing::without(Some(copy), place, events))
     }
 
     /// fetchlogs 1.1 says which generation it is; how far, is what the copy has. It never synced the
@@ -104,7 +103,8 @@ impl<F: Fs> Store<F> {
                 (_, true) => Trust::Whole,
                 (_, false) => Trust::Durable { rest },
             };
-            let place = Place { base: pointer.base, durable: pointer.durable, at: 0, size, trust };
+            let durable = pointer.durable;
+            let place = Place { durable, size, trust, ..beginning(pointer) };
             return Ok(Standing::at(copy, pointer.generation, place, Vec::new()));
         };
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
@@ -113,7 +113,7 @@ impl<F: Fs> Store<F> {
             return self.go_on_behind(pointer, moved, Some(copy), (rest, stamp));
         }
         let trust = if size == 0 { Trust::Whole } else { Trust::Nothing };
-        let place = Place { base: pointer.base, size, trust, ..Place::default() };
+        let place = Place { size, trust, ..beginning(pointer) };
         let state = if size == 0 { State::Active } else { State::Adopting };
         self.point(pointer.generation, &place, copy.id, state)?;
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
@@ -126,7 +126,7 @@ impl<F: Fs> Store<F> {
             return self.go_on_behind(pointer, moved, None, (rest, stamp));
         }
         let copy = self.create_copy()?;
-        let place = Place { base: pointer.base, ..Place::default() };
+        let place = beginning(pointer);
         self.point(pointer.generation, &place, copy.id, State::Active)?;
         let why = "is missing".to_owned();
         let events = vec![Event::CopyDoubted { path: self.copy.clone(), why }];
@@ -151,8 +151,10 @@ impl<F: Fs> Store<F> {
         Ok(None)
     }
 
-    /// The copy was renamed to `moved`: a new copy begins where that one ends. What of it was not
-    /// known to be durable is taken as it is if it did arrive, and else cut off and fetched again.
+    /// The copy was renamed to `moved`: a new copy begins where that one ends. What of it was not known to
+    /// be durable is cut off after a power loss or a failed sync, and fetched again. If it may have
+    /// arrived, it is compared before: whoever renamed the copy may have written a line behind it, and
+    /// as many bytes of the source would be passed over. The file stays as somebody left it.
     fn go_on_behind(
         &self,
         pointer: &Pointer,
@@ -161,23 +163,39 @@ impl<F: Fs> Store<F> {
         (rest, stamp): (Rest, &Stamp),
     ) -> Done<Standing<F>> {
         let file = self.fs.open(&moved).doing("open", &moved)?;
-        let size = self.fs.facts(&file).doing("look at", &moved)?.size;
-        let kept = if rest == Rest::Arrived { size } else { size.min(pointer.durable) };
+        let facts = self.fs.facts(&file).doing("look at", &moved)?;
+        let size = facts.size;
+        let kept = size.min(pointer.durable);
+        if kept < size && rest == Rest::Arrived {
+            let trust = match pointer.state {
+                State::Adopting => Trust::Nothing,
+                _ => Trust::Durable { rest },
+            };
+            let place = Place { durable: kept, size, trust, ..beginning(pointer) };
+            let copy = self.opened(file, &facts);
+            let standing = Standing::at(copy, pointer.generation, place, Vec::new());
+            return Ok(Standing { renamed: true, ..standing });
+        }
         if kept < size {
             self.fs.set_len(&file, kept).doing("cut", &moved)?;
         }
-        self.write_again(&file, &moved, pointer.durable, kept)?;
         self.fs.sync_data(&file).doing("sync", &moved)?;
         self.settle_moved()?;
-        let place = Place { base: pointer.base, size: kept, ..Place::default() };
+        let place = Place { size: kept, ..beginning(pointer) };
         self.record_reopened(pointer.generation, &place, &file, Some(&moved), stamp)?;
+        let next = self.behind(&file, &moved, &place)?;
         let copy = match empty {
             Some(copy) => copy,
             None => self.create_copy()?,
         };
-        let place = Place { base: pointer.base + kept, ..Place::default() };
+        let place = next;
         self.point(pointer.generation, &place, copy.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
         Ok(Standing::at(copy, pointer.generation, place, events))
     }
+}
+
+/// The place of a copy of which nothing is there.
+fn beginning(pointer: &Pointer) -> Place {
+    Place { base: pointer.base, before: pointer.before, ..Place::default() }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Cut, Doing, Done, OpenCopy, Stamp, Standing, Store, StoreFault};
-use crate::fetch::copy::{Place, Trust, read_exact_at};
+use crate::fetch::copy::{Place, Trust, read_exact_at, sample_before};
 use crate::fetch::manifest::{Ended, Ending, Line, Outcome};
 use crate::fetch::pointer::{Pointer, State, replace_pointer, write_all_at};
 use crate::pos::{FileFacts, Generation, Offset};
@@ -221,15 +221,23 @@ impl<F: Fs> Store<F> {
         let moved = self.find_moved(&copy.id)?;
         self.settle_moved()?;
         self.record_reopened(generation, place, &copy.file, moved.as_deref(), stamp)?;
+        let next = self.behind(&copy.file, &self.copy, place)?;
         let new = match self.open_copy()? {
             Some((found, 0)) => found,
             Some(_) => return Err(StoreFault::Changed(self.copy.clone())),
             None => self.create_copy()?,
         };
-        let place = Place { base: place.base + place.size, ..Place::default() };
+        let place = next;
         self.point(generation, &place, new.id, State::Active)?;
         let events = vec![Event::CopyReopened { base: place.base }];
         Ok(Some(Standing::at(new, generation, place, events)))
+    }
+
+    /// Where a new copy begins behind all of `place`, which is in `file`. What is there is known by its
+    /// digest from then on: the new copy has nothing yet that could be compared.
+    pub(super) fn behind(&self, file: &F::File, path: &Path, place: &Place) -> Done<Place> {
+        let before = sample_before(&self.fs, file, place, place.size).doing("read", path)?;
+        Ok(Place { base: place.base + place.size, before, ..Place::default() })
     }
 
     /// A new copy takes the name of the renamed one only when that has another on disk, too: else a power

@@ -174,7 +174,8 @@ mod tests {
             let copy = fs.facts(&fs.open(&bed.path("copy")).unwrap()).unwrap().id;
             let generation = Generation::of(Inode::new(7));
             let boot = "boot".to_owned();
-            let pointer = Pointer { generation, base: 100, durable: 7, copy, boot, state };
+            let before = None;
+            let pointer = Pointer { generation, base: 100, before, durable: 7, copy, boot, state };
             std::fs::write(bed.path("pointer"), emit_pointer(&pointer)).unwrap();
             bed
         }

@@ -186,6 +186,7 @@ mod tests {
             size: 7,
             mtime_ns: 1,
             name: None,
+            tail: None,
         });
         for (first, again) in [(&b""[..], &b"W\n"[..]), (&same, &emit_heartbeat(7, 1))] {
             let told = ask_one_who_says(first, again, Duration::from_millis(100));

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{Finder, LOOKS_MAX, Nothing, Unserved, cannot, is_gone_or_closed};
-use crate::pos::FileFacts;
+use crate::pos::{FileFacts, FileId};
 use crate::serve::files::Served;
-use crate::serve::order::{Age, Rank, plain_name, sort_oldest_first};
+use crate::serve::order::{Age, Rank, Times, plain_name, sort_oldest_first};
 use crate::sys::logs::Logs;
 use crate::sys::unpack::Format;
 
@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     pub(super) path: PathBuf,
     pub(super) facts: FileFacts,
     rank: Rank,
+    /// It may not be looked at, so nothing is known of it but its place: the facts are no one's.
+    pub(super) closed: bool,
     /// Keeps its place, but its bytes are not those of the generation.
     pub(super) compressed: bool,
     /// How to get at these.
@@ -38,7 +40,24 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Whether the bytes of its generation can be had in protocol 2.
     pub(super) fn is_readable(&self) -> bool {
-        !self.compressed || self.packed.is_some()
+        !self.closed && (!self.compressed || self.packed.is_some())
+    }
+
+    /// Whether they can be had in protocol 1.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.closed && !self.compressed
+    }
+
+    /// Whether its name has a number of another kind.
+    pub(super) fn is_named_otherwise(&self, other: &Candidate) -> bool {
+        std::mem::discriminant(&self.rank) != std::mem::discriminant(&other.rank)
+    }
+
+    /// One that may not be looked at.
+    fn closed(served: &Served, path: &Path) -> Candidate {
+        let id = FileId { inode: 0, generation: None, birth_ns: None };
+        let facts = FileFacts { id, device: 0, size: 0, modified_ns: 0, links: 0, regular: true };
+        Candidate { closed: true, ..named(served, path, facts) }
     }
 }
 
@@ -94,14 +113,26 @@ impl<L: Logs> Finder<'_, L> {
             match self.logs.facts_at(path) {
                 Ok(Some(facts)) => rotated.extend(candidate(served, path, facts)),
                 Ok(None) => return Err(Nothing::Changed),
-                Err(_) => {}
+                // Who steps over it has to tell.
+                Err(error) if is_gone_or_closed(&error) => {
+                    rotated.push(Candidate::closed(served, path));
+                }
+                Err(error) => return Err(blurred(path, &error)),
             }
         }
         let rotated = in_order(rotated);
-        let current = self.logs.facts_at(&served.path).ok().flatten();
-        let current = current.and_then(|facts| candidate(served, &served.path, facts));
+        let current = match self.logs.facts_at(&served.path) {
+            Ok(facts) => facts.and_then(|facts| candidate(served, &served.path, facts)),
+            Err(error) if is_gone_or_closed(&error) => None,
+            Err(error) => return Err(blurred(&served.path, &error)),
+        };
         without_second_names(rotated, current)
     }
+}
+
+/// A file that the system can't tell of now: without it the next one would be the wrong one.
+fn blurred(path: &Path, error: &std::io::Error) -> Nothing {
+    Nothing::Refused(Unserved::busy(cannot("look at", path, error)))
 }
 
 /// Rotated files, the oldest first, as [`order`](crate::serve::order) says.
@@ -109,28 +140,34 @@ fn in_order(mut rotated: Vec<Candidate>) -> Vec<Candidate> {
     // What nothing tells apart has an order all the same, the same each time.
     rotated.sort_by(|a, b| a.path.cmp(&b.path));
     let aged = rotated.into_iter().map(|one| {
-        let age = Age {
-            rank: one.rank.clone(),
+        let times = Times {
             birth_ns: one.facts.id.birth_ns,
             modified_ns: one.facts.modified_ns,
+            size: one.facts.size,
             compressed: one.compressed,
         };
+        let age = Age { rank: one.rank.clone(), times: (!one.closed).then_some(times) };
         (age, one)
     });
     sort_oldest_first(aged.collect()).into_iter().map(|(_, one)| one).collect()
 }
 
 fn candidate(served: &Served, path: &Path, facts: FileFacts) -> Option<Candidate> {
-    let name = path.file_name()?.as_bytes();
+    facts.regular.then(|| named(served, path, facts))
+}
+
+fn named(served: &Served, path: &Path, facts: FileFacts) -> Candidate {
+    let name = path.file_name().unwrap_or_default().as_bytes();
     let current = path == served.path;
-    facts.regular.then(|| Candidate {
+    Candidate {
         facts,
         rank: Rank::of(served.path.file_name().unwrap_or_default().as_bytes(), name),
+        closed: false,
         compressed: !current && plain_name(name).is_some(),
         packed: Format::of_name(name).filter(|_| !current),
         current,
         path: path.to_path_buf(),
-    })
+    }
 }
 
 /// A file with two names is one candidate, and the current file is no rotated one. But a file that
@@ -143,7 +180,7 @@ fn without_second_names(
     let mut known: HashSet<_> = current.iter().map(identity).collect();
     let mut list = Vec::new();
     for one in rotated {
-        if known.insert(identity(&one)) {
+        if one.closed || known.insert(identity(&one)) {
             list.push(one);
         } else if one.facts.links < 2 {
             return Err(Nothing::Changed);

@@ -2,7 +2,8 @@
 //!
 //! 0. Where a rotated file has the digests as well, was born after the current file and changed after the
 //!    fetcher heard of it, and the current file does not begin with it, the current file was emptied in
-//!    place after that copy of it was made: the copy is meant, the oldest of them.
+//!    place after that copy of it was made: the copy is meant, the oldest of them. Where births are not known
+//!    it is enough that the current file was changed last.
 //! 1. A candidate with the number asked for, at least `offset` bytes and, as far as the request tells
 //!    them, its identity and its digests: `same`. The number alone is never enough if more is told.
 //! 2. Else a candidate in which the digests are right: what `copytruncate` made, what a backup brought
@@ -59,6 +60,8 @@ pub struct Match<F> {
     pub quiet: Duration,
     /// Where it is, if that is not the served path.
     pub rotated: Option<PathBuf>,
+    /// What is before `from`, where the fetcher will never have it.
+    pub tail: Option<Sample>,
 }
 
 impl<F> Match<F> {
@@ -73,6 +76,7 @@ impl<F> Match<F> {
             size: self.size,
             mtime_ns: self.facts.modified_ns,
             name: self.rotated.as_deref().map(told_as),
+            tail: self.tail,
         }
     }
 }
@@ -228,8 +232,10 @@ impl<L: Logs> Finder<'_, L> {
         }
         let (file, facts) = self.open(&served.path).map_err(Nothing::of_current)?;
         let from = if start == Start::End { facts.size } else { 0 };
+        // Without it nobody could tell the file from another before its next line comes.
+        let tail = self.sample_before(&file, from);
         let opened = (Body::Plain(file), facts);
-        Ok(self.found(None, opened, File::First, from, Duration::ZERO))
+        Ok(Match { tail, ..self.found(None, opened, File::First, from, Duration::ZERO) })
     }
 
     /// The candidate that is the one asked for.
@@ -341,10 +347,14 @@ impl<L: Logs> Finder<'_, L> {
         buffer: &mut [u8],
     ) -> Option<(usize, Opened<L::File>)> {
         let (Body::Plain(file), facts) = opened else { return None };
-        let (born, seen) = (facts.id.birth_ns?, wanted.asked.seen_ns?);
+        let seen = wanted.asked.seen_ns?;
         let is_copy = |one: &Candidate| {
-            let born_later = one.facts.id.birth_ns.is_some_and(|birth| birth > born);
-            !one.compressed && born_later && one.facts.modified_ns > seen
+            let born_later = match (one.facts.id.birth_ns, facts.id.birth_ns) {
+                (Some(copied), Some(born)) => copied > born,
+                // Then it is at least no newer than what the file holds since it was emptied.
+                _ => one.facts.modified_ns <= facts.modified_ns,
+            };
+            one.is_plain() && born_later && one.facts.modified_ns > seen
         };
         let copies = candidates[..at].iter().enumerate().filter(|(_, one)| is_copy(one));
         copies.into_iter().find_map(|(at, one)| {
@@ -354,8 +364,12 @@ impl<L: Logs> Finder<'_, L> {
                 Fit::Other if wanted.have.offset == 0 => {}
                 Fit::Other | Fit::Differs | Fit::Short => return None,
             }
-            let len = copy_facts.size;
-            let goes_on = facts.size >= len && self.agree(&copy, file, len).ok()?;
+            let shared = facts.size.min(copy_facts.size);
+            let agrees = self.agree(&copy, file, shared).ok()?;
+            // A copy that was written on is longer than the file, which has lost nothing.
+            let copied = copy_facts.id.birth_ns.unwrap_or(copy_facts.modified_ns);
+            let unchanged = || facts.size > 0 && facts.modified_ns <= copied;
+            let goes_on = agrees && (facts.size >= copy_facts.size || unchanged());
             (!goes_on).then_some((at, (Body::Plain(copy), copy_facts)))
         })
     }
@@ -386,7 +400,7 @@ impl<L: Logs> Finder<'_, L> {
             },
         };
         if let Some(how) = how {
-            if let Some(next) = self.next(later, how)? {
+            if let Some(next) = self.next(candidates, at, how)? {
                 return Ok(next);
             }
             if one.compressed {
@@ -397,13 +411,21 @@ impl<L: Logs> Finder<'_, L> {
         Ok(self.found(Some(one), opened, File::Same, have.offset, quiet))
     }
 
-    /// The first of `later` that can be served, from its beginning.
-    fn next(&self, later: &[Candidate], how: File) -> Result<Option<Match<L::File>>, Nothing> {
+    /// The first behind the one at `at` that can be served, from its beginning.
+    fn next(
+        &self,
+        candidates: &[Candidate],
+        at: usize,
+        how: File,
+    ) -> Result<Option<Match<L::File>>, Nothing> {
         let mut how = how;
-        for (at, one) in later.iter().enumerate() {
+        for (at, one) in candidates.iter().enumerate().skip(at + 1) {
+            if self.is_copy(candidates, at)? {
+                continue;
+            }
             match self.open_first(one) {
                 Ok(Some(opened)) => {
-                    let quiet = self.quiet(&opened.1, &later[at + 1..]);
+                    let quiet = self.quiet(&opened.1, &candidates[at + 1..]);
                     return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
                 }
                 Ok(None) | Err(Nothing::Closed(_)) => how = File::Lost(Why::Gone),
@@ -438,7 +460,7 @@ impl<L: Logs> Finder<'_, L> {
         eligible: impl Fn(&Candidate) -> bool,
     ) -> Result<Match<L::File>, Nothing> {
         for (at, one) in candidates.iter().enumerate() {
-            if !(one.current || eligible(one)) {
+            if !(one.current || eligible(one)) || self.is_copy(candidates, at)? {
                 continue;
             }
             match self.open_first(one) {
@@ -468,7 +490,7 @@ impl<L: Logs> Finder<'_, L> {
             Body::Packed(_, unpacking) => from.saturating_add(unpacking.rest().len() as Offset),
         };
         let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
-        Match { body, facts, how, from, size, quiet, rotated }
+        Match { body, facts, how, from, size, quiet, rotated, tail: None }
     }
 }
 

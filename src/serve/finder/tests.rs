@@ -56,6 +56,16 @@ impl Bed {
         Inode::new(fs::metadata(self.base.join(name)).unwrap().ino())
     }
 
+    /// Waits until the clock of the file system has gone on.
+    pub(super) fn tick(&self) {
+        let now = || {
+            fs::write(self.base.join("clock"), "x").unwrap();
+            fs::metadata(self.base.join("clock")).unwrap().modified().unwrap()
+        };
+        let begun = now();
+        while now() < begun + Duration::from_millis(10) {}
+    }
+
     pub(super) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.base.join(from), self.base.join(to)).unwrap();
     }

@@ -234,6 +234,7 @@ pub(super) fn opening_two() -> Opening {
         size: 10,
         mtime_ns: 5,
         name: None,
+        tail: None,
     };
     Opening { answer: Answered::Two(answer.into()), from: 4, size: 10, quiet: Duration::ZERO }
 }

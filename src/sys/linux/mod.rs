@@ -5,3 +5,4 @@ pub mod boot;
 pub mod identity;
 pub mod inotify;
 pub mod lease;
+pub mod volume;

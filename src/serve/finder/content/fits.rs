@@ -111,34 +111,10 @@ impl<L: Logs> Finder<'_, L> {
         Ok(Some(Read { digest: digester.digest(), masks }))
     }
 
-    /// Whether two files agree in the last of their first `len` bytes, and in the very first.
-    pub(super) fn agree(
-        &self,
-        one: &L::File,
-        other: &L::File,
-        len: Offset,
-    ) -> std::io::Result<bool> {
-        let (mut mine, mut others) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
-        let piece = len.min(PIECE_BYTES as Offset);
-        for begin in [len - piece, 0] {
-            let (mine, others) = (&mut mine[..piece as usize], &mut others[..piece as usize]);
-            if !(self.fill(one, mine, begin)? && self.fill(other, others, begin)?) || mine != others
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Fills `buf` from `begin` on; false if there are fewer bytes.
-    fn fill(&self, file: &L::File, buf: &mut [u8], begin: Offset) -> std::io::Result<bool> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match self.logs.read_at(file, &mut buf[filled..], begin + filled as Offset)? {
-                0 => return Ok(false),
-                count => filled += count,
-            }
-        }
-        Ok(true)
+    /// The last bytes before `end`; `None` if there are none, or they can't be read.
+    pub(super) fn sample_before(&self, file: &L::File, end: Offset) -> Option<Sample> {
+        let mut bytes = vec![0; end.min(PIECE_BYTES as Offset) as usize];
+        let begin = end - bytes.len() as Offset;
+        self.fill(file, &mut bytes, begin).ok()?.then(|| Sample::of(&bytes))?
     }
 }

@@ -1,10 +1,14 @@
 //! Every case of comparing, on a real file system.
 
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 
 use super::super::tests::Bed;
 use super::*;
+use crate::pos::Writers;
 use crate::proto::refusal::Code;
+use crate::sys::logs::DiskLogs;
 
 /// How it goes on, the inode and the first byte.
 type Answer = Result<(File, Inode, Offset), Code>;
@@ -311,4 +315,161 @@ fn a_range_is_proved_of_what_has_the_identity_or_either_sample() {
     assert_eq!(bed.prove((old, 9), 2, id), Ok((File::Same, old, 2)));
     let other = Asked { id: Token::parse(b"1.2.3"), ..Asked::default() };
     assert_eq!(bed.prove((old, 9), 2, other), Ok((File::Lost(Why::Gone), old, 0)));
+}
+
+/// Files of a file system that tells no births, or with one that may not be looked at, and why.
+struct Odd {
+    logs: DiskLogs,
+    births: bool,
+    denied: Option<(&'static str, i32)>,
+}
+
+impl Odd {
+    fn new(births: bool, denied: Option<(&'static str, i32)>) -> Odd {
+        Odd { logs: DiskLogs::new().unwrap(), births, denied }
+    }
+
+    fn finder<'a>(&'a self, bed: &'a Bed) -> Finder<'a, Odd> {
+        let Finder { files, linger, wall_ns, .. } = bed.finder();
+        Finder { logs: self, files, linger, wall_ns }
+    }
+
+    fn seen(&self, mut facts: FileFacts) -> FileFacts {
+        facts.id.birth_ns = facts.id.birth_ns.filter(|_| self.births);
+        facts
+    }
+}
+
+impl Logs for Odd {
+    type File = fs::File;
+    fn open(&self, path: &Path) -> io::Result<fs::File> {
+        self.logs.open(path)
+    }
+    fn names(&self, dir: &Path, most: usize) -> io::Result<Vec<OsString>> {
+        self.logs.names(dir, most)
+    }
+    fn facts(&self, file: &fs::File) -> io::Result<FileFacts> {
+        Ok(self.seen(self.logs.facts(file)?))
+    }
+    fn generation(&self, file: &fs::File) -> Option<u32> {
+        self.logs.generation(file).filter(|_| self.births)
+    }
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        match self.denied {
+            Some((name, error)) if path.ends_with(name) => Err(io::Error::from_raw_os_error(error)),
+            _ => Ok(self.logs.facts_at(path)?.map(|facts| self.seen(facts))),
+        }
+    }
+    fn read_at(&self, file: &fs::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.logs.read_at(file, buf, offset)
+    }
+    fn writers(&self, file: &fs::File) -> Writers {
+        self.logs.writers(file)
+    }
+}
+
+#[test]
+fn a_rotated_file_that_may_not_be_looked_at_is_stepped_over_and_told_as_lost() {
+    let bed = Bed::new();
+    let first = bed.file("log.2", TEXT, 300);
+    bed.file("log.1", "second\n", 200);
+    let third = bed.file("log", "third\n", 100);
+    let have = Position { inode: first, offset: LEN };
+    let odd = Odd::new(true, Some(("log.1", libc::EACCES)));
+    let found = odd.finder(&bed).compare(bed.files.get(0), Some(have), &has(LEN)).unwrap();
+    let told = found.answer(Token::of_number(1));
+    assert_eq!((told.file, told.inode), (File::Lost(Why::Gone), third));
+    let one = odd.finder(&bed).find(bed.files.get(0), Some(have)).unwrap().status;
+    assert_eq!((one.verdict, one.inode), (crate::proto::status::Verdict::Lost, third));
+    for name in ["log.1", "log"] {
+        for error in [libc::EIO, libc::ESTALE] {
+            let odd = Odd::new(true, Some((name, error)));
+            let refused = odd.finder(&bed).compare(bed.files.get(0), Some(have), &has(LEN));
+            assert_eq!(refused.unwrap_err().code, Code::Busy, "{name} {error}");
+        }
+    }
+}
+
+#[test]
+fn without_births_a_copy_of_what_was_never_fetched_is_not_skipped() {
+    let bed = Bed::new();
+    let odd = Odd::new(false, None);
+    let log = bed.file("log", "", 300);
+    let facts = odd.facts_at(&bed.base.join("log")).unwrap().unwrap();
+    let (id, seen_ns) = (Some(Token::of_file(&facts.id)), Some(facts.modified_ns));
+    let copy = bed.file("log.1", "a thousand lines\n", 100);
+    bed.file("log", "new\n", 50);
+    let ask = |have: Position, asked: Asked| {
+        let found = odd.finder(&bed).compare(bed.files.get(0), Some(have), &asked).unwrap();
+        let told = found.answer(Token::of_number(1));
+        (told.file, told.inode, told.from)
+    };
+    let have = Position { inode: log, offset: 0 };
+    let asked = Asked { id, seen_ns, ..Asked::default() };
+    assert_eq!(ask(have, asked), (File::Same, copy, 0));
+    // What was changed after all that the log holds was not copied before that.
+    bed.aged("log.1", 10);
+    assert_eq!(ask(have, asked), (File::Same, log, 0));
+    // And what was changed before it was heard of was fetched.
+    bed.aged("log.1", 400);
+    assert_eq!(ask(have, asked), (File::Same, log, 0));
+}
+
+/// The line of a log that has so many.
+fn long(word: &str, lines: usize) -> String {
+    (0..lines).map(|number| format!("{word} {number}\n")).collect()
+}
+
+#[test]
+fn a_plain_copy_of_a_log_is_stepped_over_without_a_word() {
+    for births in [true, false] {
+        let bed = Bed::new();
+        let odd = Odd::new(births, None);
+        let first = bed.file("log.2", TEXT, 300);
+        let log = bed.file("log", &long("line", 1000), 100);
+        bed.tick();
+        fs::copy(bed.base.join("log"), bed.base.join("log.1")).unwrap();
+        bed.aged("log.1", 90);
+        bed.file("log", &long("line", 1100), 50);
+        let finder = odd.finder(&bed);
+        let have = Some(Position { inode: first, offset: LEN });
+        let next = finder.compare(bed.files.get(0), have, &has(LEN)).unwrap();
+        assert_eq!((next.how, next.facts.id.inode), (File::Next, log.number()));
+        let one = finder.find(bed.files.get(0), have).unwrap().status;
+        assert_eq!((one.verdict, one.inode), (crate::proto::status::Verdict::Found, log));
+        fs::remove_file(bed.base.join("log.2")).unwrap();
+        let history = Asked { start: Start::History, ..Asked::default() };
+        let oldest = finder.compare(bed.files.get(0), None, &history).unwrap();
+        assert_eq!(oldest.facts.id.inode, log.number());
+        // Alone it is no successor of what is renamed.
+        bed.rename("log", "log.2");
+        let facts = odd.facts_at(&bed.base.join("log.2")).unwrap().unwrap();
+        assert!(!finder.has_successor(bed.files.get(0), &facts), "{births}");
+    }
+}
+
+#[test]
+fn a_generation_that_has_the_beginning_of_the_next_one_is_no_copy_of_it() {
+    let header = "the same header every day\n";
+    // Renamed, so the older file has the older generation.
+    let bed = Bed::new();
+    let first = bed.file("log.2", TEXT, 300);
+    let second = bed.file("log.1", &long("line", 1000), 200);
+    bed.tick();
+    bed.file("log", &long("line", 1100), 0);
+    let next = bed.compare(Some((first, LEN)), has(LEN));
+    assert_eq!(next, Ok((File::Next, second, 0)));
+    // Copied and emptied: short, or as long as it was and written since.
+    for (old, new) in [(header, "more\n"), (&*long("line", 1000), "")] {
+        let bed = Bed::new();
+        let first = bed.file("log.2", TEXT, 300);
+        bed.file("log", old, 100);
+        bed.tick();
+        fs::copy(bed.base.join("log"), bed.base.join("log.1")).unwrap();
+        bed.tick();
+        let copy = bed.inode("log.1");
+        fs::write(bed.base.join("log"), format!("{old}{new}")).unwrap();
+        let next = bed.compare(Some((first, LEN)), has(LEN));
+        assert_eq!(next, Ok((File::Next, copy, 0)), "{new:?}");
+    }
 }

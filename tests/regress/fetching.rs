@@ -1,0 +1,184 @@
+//! What the fetcher once lost without a word, or said that was not so.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+
+use crate::common::{Program, wait_seeing, wait_until};
+use crate::mirror::{Mirror, with_suffix};
+
+fn lines(word: &str, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
+}
+
+fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
+    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
+}
+
+fn fetched_with(content: &[u8], options: &str) -> (Mirror, Program, SocketAddr) {
+    let mirror = Mirror::of(content);
+    let (responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, options);
+    wait_seeing("it is well", || mirror.well(), || fetcher.lines().join("\n"));
+    if options.is_empty() {
+        mirror.wait_exact_by(&fetcher);
+    }
+    fetcher.stop();
+    (mirror, responder, address)
+}
+
+fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
+    fetched_with(content, "")
+}
+
+/// Everything here, however it is called.
+fn shelf(mirror: &Mirror) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(mirror.copy.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap_or_default())
+        })
+        .filter(|(name, _)| name.starts_with("app.log") && !name.contains("pointer"))
+        .collect();
+    all.sort();
+    all
+}
+
+fn sketch(mirror: &Mirror) -> String {
+    let mut text = String::new();
+    for (name, bytes) in shelf(mirror) {
+        let head = String::from_utf8_lossy(&bytes[..bytes.len().min(30)]).into_owned();
+        let tail = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(30)..]).into_owned();
+        text.push_str(&format!("  {name}: {} bytes {head:?} .. {tail:?}\n", bytes.len()));
+    }
+    text.push_str(
+        &fs::read_to_string(with_suffix(&mirror.pointer, "manifest")).unwrap_or_default(),
+    );
+    text
+}
+
+/// Waits until the copy ends as the log does and the fetcher is well.
+fn settle(mirror: &Mirror, fetcher: &Program) {
+    let end = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes[bytes.len().saturating_sub(20)..].to_vec()
+    };
+    wait_seeing(
+        "the copy ends as the log",
+        || end(&mirror.copy) == end(&mirror.log) && mirror.well(),
+        || format!("{}\n{}", fetcher.lines().join("\n"), sketch(mirror)),
+    );
+}
+
+fn holds(mirror: &Mirror, needle: &[u8]) -> usize {
+    shelf(mirror)
+        .iter()
+        .map(|(_, bytes)| bytes.windows(needle.len()).filter(|w| *w == needle).count())
+        .sum()
+}
+
+#[test]
+fn a_log_emptied_in_place_after_a_local_rotation_is_noticed() {
+    let (mut mirror, _responder, address) = fetched(&lines("old", 100));
+    let fetcher = mirror.fetch_logs(address);
+    mirror.append(b"one more\n");
+    mirror.wait_exact_by(&fetcher);
+    fs::rename(&mirror.copy, with_suffix(&mirror.copy, "1")).unwrap();
+    fetcher.signal(Signal::SIGUSR1);
+    fetcher.wait_said("copy reopened");
+    fetcher.stop();
+    mirror.truncate(&lines("new", 1000));
+    let fetcher = mirror.fetch_logs(address);
+    settle(&mirror, &fetcher);
+    fetcher.wait_said("lost");
+    assert_eq!(holds(&mirror, b"new 0\n"), 1, "{}", sketch(&mirror));
+}
+
+#[test]
+fn a_line_that_a_local_rotation_adds_to_the_renamed_copy_costs_no_byte_of_the_source() {
+    let (mut mirror, _responder, address) = fetched(&lines("old", 100));
+    let moved = with_suffix(&mirror.copy, "1");
+    fs::rename(&mirror.copy, &moved).unwrap();
+    let mut footer = OpenOptions::new().append(true).open(&moved).unwrap();
+    footer.write_all(b"--- rotated ---\n").unwrap();
+    mirror.append(b"a line that matters\nanother one\nend\n");
+    let fetcher = mirror.fetch_logs(address);
+    settle(&mirror, &fetcher);
+    let seen = format!("{}\n{}", fetcher.lines().join("\n"), sketch(&mirror));
+    assert!(
+        fetcher.said("lost") > 0 || holds(&mirror, b"a line that matters\n") == 1,
+        "SILENT:\n{seen}"
+    );
+}
+
+#[test]
+fn a_log_emptied_in_place_before_the_first_byte_behind_start_end_is_noticed() {
+    let (mut mirror, _responder, address) = fetched_with(&lines("old", 100), "start=end");
+    mirror.truncate(&lines("new", 1000));
+    let fetcher = mirror.fetch_logs_with(address, "start=end");
+    settle(&mirror, &fetcher);
+    fetcher.wait_said("lost");
+    assert_eq!(holds(&mirror, b"new 0\n"), 1, "{}", sketch(&mirror));
+}
+
+#[test]
+fn bytes_that_were_heard_of_and_are_not_there_at_the_end_are_told() {
+    let old = lines("old", 4_000_000);
+    let mut mirror = Mirror::of(&old);
+    let (mut responder, address) = serve(&mirror);
+    let mut fetcher = mirror.fetch_logs(address);
+    wait_until("some of it is here", || {
+        fs::metadata(&mirror.copy).is_ok_and(|facts| facts.len() > 100_000)
+    });
+    fetcher.kill();
+    responder.kill();
+    let have = fs::metadata(&mirror.copy).unwrap().len() as usize;
+    assert!(have < old.len() / 2, "too fast: {have} of {}", old.len());
+    // copytruncate on a full disk
+    fs::write(with_suffix(&mirror.log, "1"), &old[..have + 1000]).unwrap();
+    mirror.truncate(&lines("new", 10));
+    let (_responder, address) = mirror.serve_logs(address);
+    let fetcher = mirror.fetch_logs(address);
+    settle(&mirror, &fetcher);
+    fetcher.wait_said("lost");
+}
+
+#[test]
+fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
+    let old = lines("old", 4_000_000);
+    let mirror = Mirror::of(&old);
+    let (mut responder, address) = serve(&mirror);
+    let mut fetcher = mirror.fetch_logs(address);
+    wait_until("some of it is here", || {
+        fs::metadata(&mirror.copy).is_ok_and(|facts| facts.len() > 100_000)
+    });
+    fetcher.kill();
+    responder.kill();
+    let have = fs::metadata(&mirror.copy).unwrap().len();
+    assert!((have as usize) < old.len() / 2, "too fast: {have} of {}", old.len());
+    OpenOptions::new().write(true).open(&mirror.log).unwrap().set_len(have + 1000).unwrap();
+    let (_responder, address) = mirror.serve_logs(address);
+    let fetcher = mirror.fetch_logs(address);
+    settle(&mirror, &fetcher);
+    fetcher.wait_said("lost");
+}
+
+#[test]
+fn from_now_on_means_all_of_a_file_that_was_not_there_yet() {
+    let mirror = Mirror::of(b"");
+    fs::remove_file(&mirror.log).unwrap();
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, "start=end");
+    fetcher.wait_said("missing");
+    fs::write(&mirror.log, lines("line", 10)).unwrap();
+    wait_until("it is well", || mirror.well());
+    let mut log = OpenOptions::new().append(true).open(&mirror.log).unwrap();
+    log.write_all(b"end\n").unwrap();
+    settle(&mirror, &fetcher);
+    let seen = format!("{}\n{}", fetcher.lines().join("\n"), sketch(&mirror));
+    assert_eq!(holds(&mirror, b"line 0\n"), 1, "SILENT:\n{seen}");
+}

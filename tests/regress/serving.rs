@@ -1,0 +1,179 @@
+//! What happens to rotated logs beside rotation: copies, backups, clocks, foreign names, rewriting.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::common::{Program, wait_seeing, wait_until};
+use crate::mirror::{Mirror, with_suffix};
+
+fn lines(word: &str, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
+}
+
+/// A copy that is complete, and nobody fetches any more; the responder goes on.
+fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
+    let mirror = Mirror::of(content);
+    let (responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    wait_until("it is well", || mirror.well());
+    fetcher.stop();
+    (mirror, responder, address)
+}
+
+fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
+    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
+}
+
+/// Waits until the clock of the file system has gone on.
+fn tick(mirror: &Mirror) {
+    let probe = mirror.copy.with_file_name("probe");
+    let now = || {
+        fs::write(&probe, b"x").unwrap();
+        fs::metadata(&probe).unwrap().modified().unwrap()
+    };
+    let begun = now();
+    wait_until("the clock goes on", || now() > begun + Duration::from_millis(10));
+}
+
+/// The copy and all archives.
+fn kept(mirror: &Mirror) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(mirror.copy.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap_or_default())
+        })
+        .filter(|(name, _)| name.starts_with("app.log") && !name.contains("pointer"))
+        .collect();
+    all.sort();
+    all
+}
+
+fn sketch(mirror: &Mirror) -> String {
+    let sketch = |(name, bytes): &(String, Vec<u8>)| {
+        let head = bytes[..bytes.len().min(30)].escape_ascii().to_string();
+        let tail = bytes[bytes.len().saturating_sub(30)..].escape_ascii().to_string();
+        format!("{name}: {} bytes {head} .. {tail}", bytes.len())
+    };
+    kept(mirror).iter().map(sketch).collect::<Vec<_>>().join("\n")
+}
+
+/// Waits until the copy ends as the log does, and the fetcher is well.
+fn settle(mirror: &Mirror, fetcher: &Program) -> String {
+    let end = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes[bytes.len().saturating_sub(20)..].to_vec()
+    };
+    let seen = || format!("{}\n{}", fetcher.lines().join("\n"), sketch(mirror));
+    let there = || end(&mirror.copy) == end(&mirror.log) && mirror.well();
+    wait_seeing("the copy ends as the log", there, seen);
+    seen()
+}
+
+/// How often this is in what is kept.
+fn count(mirror: &Mirror, needle: &[u8]) -> usize {
+    let count = |bytes: &[u8]| bytes.windows(needle.len()).filter(|w| *w == needle).count();
+    kept(mirror).iter().map(|(_, bytes)| count(bytes)).sum()
+}
+
+#[test]
+fn a_plain_copy_of_the_current_log_is_not_a_generation_of_its_own() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.rotate(&lines("second", 100));
+    fs::rename(with_suffix(&mirror.log, "1"), with_suffix(&mirror.log, "2")).unwrap();
+    tick(&mirror);
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    tick(&mirror);
+    mirror.append(b"it goes on\n");
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"second 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn a_history_has_no_plain_copy_of_the_current_log() {
+    let mut mirror = Mirror::of(&lines("only", 100));
+    tick(&mirror);
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    mirror.append(b"it goes on\n");
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, "start=history");
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn an_edited_copy_of_the_log_is_not_what_it_was_emptied_from() {
+    let (mut mirror, _responder, address) = fetched(&lines("only", 100));
+    tick(&mirror);
+    mirror.append(b"more\n");
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
+    let mut note = OpenOptions::new().append(true).open(with_suffix(&mirror.log, "1")).unwrap();
+    note.write_all(b"# seen by root\n").unwrap();
+    drop(note);
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn a_plain_copy_of_the_log_is_no_generation_for_a_fetcher_that_follows_it() {
+    let mut mirror = Mirror::of(&lines("first", 100));
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    tick(&mirror);
+    fs::copy(&mirror.log, with_suffix(&mirror.log, "2026-11-21")).unwrap();
+    tick(&mirror);
+    mirror.append(b"it goes on\n");
+    mirror.rotate(&lines("second", 100));
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"first 0\n"), 1, "{seen}");
+}
+
+#[test]
+fn rotated_logs_brought_back_by_a_plain_cp_come_in_their_order() {
+    let (mut mirror, responder, address) = fetched(&lines("first", 500));
+    mirror.append(&lines("first, still", 50));
+    for number in 2..5 {
+        mirror.rotate(&lines(&format!("generation {number}"), 100));
+    }
+    responder.stop();
+    // cp app.log* /the/new/disk/
+    let names = [mirror.log.clone()]
+        .into_iter()
+        .chain((1..4).map(|n| with_suffix(&mirror.log, &n.to_string())));
+    for name in names {
+        let new = mirror.log.with_file_name("new");
+        fs::copy(&name, &new).unwrap();
+        fs::rename(&new, &name).unwrap();
+        tick(&mirror);
+    }
+    let (_responder, address) = mirror.serve_logs(address);
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert!(mirror.kept() == mirror.generations, "{seen}");
+}
+
+#[test]
+fn a_file_named_otherwise_does_not_bring_the_others_out_of_order() {
+    let mut mirror = Mirror::of(&lines("first", 100));
+    fs::write(with_suffix(&mirror.log, "2026-11-20"), "saved by somebody\n").unwrap();
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    wait_until("it is well", || mirror.well());
+    fetcher.stop();
+    tick(&mirror);
+    mirror.append(b"first, still\n");
+    mirror.copytruncate(&lines("second", 100));
+    tick(&mirror);
+    mirror.rotate(&lines("third", 100));
+    let fetcher = mirror.fetch_logs(address);
+    let seen = settle(&mirror, &fetcher);
+    assert_eq!(count(&mirror, b"second 0\n"), 1, "{seen}");
+}
