@@ -868,6 +868,17 @@ fn fetched_once_a_source_of_which_bytes_were_lost_is_not_complete() {
     life.status("O 8");
     assert_eq!(life.heartbeat(), [Output::Succeed, Output::Close, Output::GiveUp]);
     assert_eq!(life.source.lost().map(|lost| Output::Tell(lost.clone())), Some(lost(7, 1000)));
+
+    // Nor one whose file lost its end, of which was heard.
+    let mut life = once_at_end(1000);
+    life.goes_on(1200, None);
+    life.broken();
+    life.ask();
+    let inode = Inode::new(7);
+    let cut = Event::Lost { inode, offset: 1000, end: Some(1200) };
+    assert_eq!(life.goes_on(1000, None), [Output::Tell(cut.clone())]);
+    assert_eq!(life.data(256), [Output::Succeed, Output::Close, Output::GiveUp]);
+    assert_eq!(life.source.lost(), Some(&cut));
 }
 
 #[test]

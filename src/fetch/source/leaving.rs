@@ -113,7 +113,9 @@ impl Source {
         let from = size.max(self.place.base + self.place.size);
         if from < known.heard {
             let (inode, end) = (known.inode, Some(known.heard));
-            self.outputs.push_back(Output::Tell(Event::Lost { inode, offset: from, end }));
+            let event = Event::Lost { inode, offset: from, end };
+            self.note_lost(&event);
+            self.outputs.push_back(Output::Tell(event));
         }
         size
     }
