@@ -84,6 +84,10 @@ impl Bed {
     }
 
     /// The beginning of a line, up to its verdict.
+    fn manifest_line(&self) -> String {
+        format!("127.0.0.1 {} manifest ", self.mirror.log.display())
+    }
+
     fn copy_line(&self) -> String {
         let len = self.mirror.generations[3].len();
         let path = self.mirror.log.display();
@@ -275,6 +279,9 @@ fn bytes_that_were_lost_when_it_was_fetched_stay_told() {
     bed.write_manifest();
     let mut told = bed.told("equal", ["equal", "equal", "missing"]);
     told.insert(3, format!("{}lost {end}-{}", bed.archive_line(1), end + 9));
+    // And that somebody has shortened the manifest.
+    let len = fs::metadata(bed.manifest()).unwrap().len();
+    told.insert(1, format!("{}has {len} bytes", bed.manifest_line()));
     bed.assert_told(1, &told);
 }
 
@@ -342,7 +349,7 @@ fn an_archive_that_no_line_of_the_manifest_names_is_told() {
     told.extend(strays.clone());
     bed.assert_told(1, &told);
     fs::remove_file(bed.manifest()).unwrap();
-    let mut told = vec![bed.copy_line() + "equal"];
+    let mut told = vec![bed.copy_line() + "equal", bed.manifest_line() + "missing"];
     told.extend(strays);
     told.extend((0..3).map(|at| stray(&bed.name(at))));
     bed.assert_told(1, &told);
