@@ -100,9 +100,10 @@ struct Following {
     wording: Wording,
     /// What is to be said before the next byte of the file: the status line, a heartbeat, a header.
     words: Vec<u8>,
-    /// The file as it was seen last.
+    /// The file as it was seen last; its time is no earlier than was told in the answer.
     size: Offset,
     modified_ns: u64,
+    answered_ns: u64,
     /// The fetcher knows that it has all there is.
     told_end: bool,
     /// When the last byte went out.
@@ -293,13 +294,18 @@ impl Following {
     fn new(now: Instant, ear: Ear, said: Vec<u8>, opening: Opening) -> Following {
         let (wording, status) = Wording::begin(&opening.answer);
         let words = [said, status].concat();
+        let answered_ns = match &opening.answer {
+            Answered::One(_) => 0,
+            Answered::Two(answer) => answer.mtime_ns,
+        };
         Following {
             tail: Tail::new(now, opening.from, opening.size, opening.quiet),
             ear,
             wording,
             words,
             size: opening.size,
-            modified_ns: 0,
+            modified_ns: answered_ns,
+            answered_ns,
             told_end: false,
             spoke_at: now,
             blocked_since: None,
@@ -371,7 +377,7 @@ impl Following {
     }
 
     fn see(&mut self, now: Instant, view: View, times: Times) -> Next {
-        (self.size, self.modified_ns) = (view.size, view.modified_ns);
+        (self.size, self.modified_ns) = (view.size, view.modified_ns.max(self.answered_ns));
         // The bytes that a header promised are gone, so nothing more can be said.
         let promised = self.wording.promised();
         if promised > 0 && view.size < self.tail.sent().saturating_add(promised) {

@@ -62,6 +62,8 @@ pub struct Match<F> {
     pub from: Offset,
     /// Bytes of the generation as far as they are known.
     pub size: Offset,
+    /// The time of its last change, as it is told.
+    pub mtime_ns: u64,
     /// How long it has been without its name and nothing was written to it; nothing for the current
     /// file.
     pub quiet: Duration,
@@ -83,7 +85,7 @@ impl<F> Match<F> {
             boot,
             from: self.from,
             size: self.size,
-            mtime_ns: self.facts.modified_ns,
+            mtime_ns: self.mtime_ns,
             name: self.rotated.as_deref().map(told_as),
             tail: self.tail,
         }
@@ -444,22 +446,24 @@ impl<L: Logs> Finder<'_, L> {
         Ok(self.found(Some(one), opened, File::Same, have.offset, quiet))
     }
 
-    /// The first behind the one at `at` that can be served, from its beginning.
+    /// The first behind the one at `ended` that can be served, from its beginning.
     fn next(
         &self,
         candidates: &[Candidate],
-        at: usize,
+        ended: usize,
         how: File,
     ) -> Result<Option<Match<L::File>>, Nothing> {
         let mut how = how;
-        for (at, one) in candidates.iter().enumerate().skip(at + 1) {
+        for (at, one) in candidates.iter().enumerate().skip(ended + 1) {
             if self.is_copy(candidates, at)? {
                 continue;
             }
             match self.open_first(one) {
                 Ok(Some(opened)) => {
                     let quiet = self.quiet(&opened.facts, &candidates[at + 1..]);
-                    return Ok(Some(self.found(Some(one), opened, how, 0, quiet)));
+                    let mut found = self.found(Some(one), opened, how, 0, quiet);
+                    found.mtime_ns = told_behind(&candidates[ended].facts, &found.facts);
+                    return Ok(Some(found));
                 }
                 Ok(None) | Err(Nothing::Closed(_)) => how = File::Lost(Why::Gone),
                 Err(nothing) => return Err(nothing),
@@ -528,7 +532,18 @@ impl<L: Logs> Finder<'_, L> {
             Body::Packed(_, unpacking) => from.saturating_add(unpacking.rest().len() as Offset),
         };
         let rotated = one.filter(|one| !one.current).map(|one| one.path.clone());
-        Match { body, facts, how, from, size, quiet, rotated, tail: None, seam }
+        let mtime_ns = facts.modified_ns;
+        Match { body, facts, how, from, size, mtime_ns, quiet, rotated, tail: None, seam }
+    }
+}
+
+/// The time that is told of what follows a copy of which it was emptied in place. A file that is just being
+/// emptied has no bytes before it has another time (ext4); with its old time the copy, which is
+/// complete at the fetcher, would seem to be newer than what was heard of.
+fn told_behind(ended: &FileFacts, next: &FileFacts) -> u64 {
+    match (ended.id.birth_ns, next.id.birth_ns) {
+        (Some(ended), Some(begun)) if begun > ended => next.modified_ns,
+        _ => next.modified_ns.max(ended.modified_ns),
     }
 }
 

@@ -253,6 +253,18 @@ fn at_end_two() -> (Session, Instant) {
 }
 
 #[test]
+fn a_heartbeat_tells_no_earlier_time_than_the_answer_did() {
+    let (mut session, now) = following_two();
+    let (size, modified_ns, place) = (10, 3, Place::Kept);
+    let grown = View { size, modified_ns, links: 1, place, writers: None, intact: true };
+    assert_eq!(session.handle(now, Input::Seen(grown)), frame(4, 6));
+    assert_eq!(session.handle(now, Input::Said(4)), Output::Look);
+    assert_eq!(session.handle(now, Input::Sent(6)), Output::Look);
+    assert_eq!(session.handle(now, Input::Seen(grown)), Output::Say);
+    assert_eq!(session.words(), b"H 10 5\n");
+}
+
+#[test]
 fn a_frame_promises_what_is_there_and_is_kept_to_though_the_file_grows() {
     let (mut session, now) = following_two();
     let size = 4 + wording::FRAME_BYTES_MAX + 5;

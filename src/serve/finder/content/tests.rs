@@ -537,3 +537,23 @@ fn what_is_later_is_known_by_the_births_whatever_the_clock_said() {
     bed.file("log", "newer", 0);
     assert_eq!(bed.compare(Some((gone, 9)), asked), lost(log));
 }
+
+#[test]
+fn what_was_fetched_of_a_log_is_not_fetched_again_because_its_time_is_late() {
+    let bed = Bed::new();
+    let log = bed.file("log", TEXT, 200);
+    let asked = Asked { id: bed.id("log"), seen_ns: bed.modified("log"), ..has(LEN) };
+    bed.tick();
+    fs::copy(bed.base.join("log"), bed.base.join("log.1")).unwrap();
+    // It is being emptied: the size is new, the time is the old one.
+    bed.file("log", "", 200);
+    let have = Some(Position { inode: log, offset: LEN });
+    let next = bed.finder().compare(bed.files.get(0), have, &asked).unwrap();
+    let told = next.answer(Token::of_number(1));
+    assert_eq!((told.file, told.inode), (File::Next, log));
+    assert_eq!(Some(told.mtime_ns), bed.modified("log.1"));
+    let heard = Asked { id: Some(told.id), seen_ns: Some(told.mtime_ns), ..Asked::default() };
+    assert_eq!(bed.compare(Some((log, 0)), heard), Ok((File::Same, log, 0)));
+    bed.file("log", "written since", 0);
+    assert_eq!(bed.compare(Some((log, 0)), heard), Ok((File::Same, log, 0)));
+}
