@@ -1021,8 +1021,8 @@ impl Shelf {
         let file = self.store.fs.open(&self.store.copy).unwrap();
         let copy = self.store.fs.facts(&file).unwrap().id;
         let (generation, boot) = (generation(7), BOOT.to_owned());
-        let (before, manifest, state) = (None, 0, State::Active);
-        Pointer { generation, base: 0, before, durable, copy, manifest, boot, state }
+        let (before, masked, manifest, state) = (None, 0, 0, State::Active);
+        Pointer { generation, base: 0, before, masked, durable, copy, manifest, boot, state }
     }
 
     fn point(&self, pointer: &Pointer) {

@@ -10,6 +10,7 @@ use std::io;
 use super::pointer::write_all_at;
 use crate::pos::Offset;
 use crate::proto::asked::Sample;
+use crate::proto::{ALIVE, MASKED};
 use crate::sys::cause::cause;
 use crate::sys::fs::Fs;
 
@@ -20,6 +21,9 @@ pub struct Place {
     pub base: Offset,
     /// The generation's bytes just before that, as far as they were known: the copy does not have them.
     pub before: Option<Sample>,
+    /// Bytes at the front that came in protocol 1, and what follows came in protocol 2: a 0x07 of the log is
+    /// 0xff in them.
+    pub masked: Offset,
     /// Bytes at the front that are on disk and right.
     pub durable: Offset,
     /// Where the next byte that arrives belongs. Below `size`, it is compared with what is there.
@@ -93,7 +97,7 @@ const COMPARE_BYTES: usize = 16 * 1024;
 pub fn take<F: Fs>(fs: &F, file: &F::File, place: &mut Place, mut bytes: &[u8]) -> Took {
     while !bytes.is_empty() && place.at < place.size {
         let there = (place.size - place.at).min(bytes.len().min(COMPARE_BYTES) as u64) as usize;
-        match compare(fs, file, &bytes[..there], place.at) {
+        match compare(fs, file, &bytes[..there], place) {
             Ok(equal) => {
                 place.at += equal as u64;
                 if equal < there {
@@ -131,14 +135,18 @@ pub fn take<F: Fs>(fs: &F, file: &F::File, place: &mut Place, mut bytes: &[u8]) 
     Took::All
 }
 
-/// How many of `bytes` are in the file at `at`; as many are written again. At most
-/// [`COMPARE_BYTES`] are given.
-fn compare<F: Fs>(fs: &F, file: &F::File, bytes: &[u8], at: Offset) -> io::Result<usize> {
+/// How many of `bytes` are in the file at `place.at`; as many are written again, as they are in the file.
+/// At most [`COMPARE_BYTES`] are given.
+fn compare<F: Fs>(fs: &F, file: &F::File, bytes: &[u8], place: &Place) -> io::Result<usize> {
     let mut mine = [0; COMPARE_BYTES];
     let mine = &mut mine[..bytes.len()];
-    read_exact_at(fs, file, mine, at)?;
-    let equal = mine.iter().zip(bytes).take_while(|(a, b)| a == b).count();
-    write_all_at(fs, file, &bytes[..equal], at)?;
+    read_exact_at(fs, file, mine, place.at)?;
+    let masked = place.masked.saturating_sub(place.at);
+    let alike = |&(at, (&mine, &theirs)): &(usize, (&u8, &u8))| {
+        mine == theirs || ((at as u64) < masked && (mine, theirs) == (MASKED, ALIVE))
+    };
+    let equal = mine.iter().zip(bytes).enumerate().take_while(alike).count();
+    write_all_at(fs, file, &mine[..equal], place.at)?;
     Ok(equal)
 }
 
@@ -159,7 +167,32 @@ pub fn sample_before<F: Fs>(
     let len = end.min(TAIL_BYTES);
     let mut bytes = vec![0; len as usize];
     read_exact_at(fs, file, &mut bytes, end - len)?;
-    Ok(Sample::of(&bytes))
+    let masked = part_masked(&bytes, place.masked.saturating_sub(end - len));
+    Ok(Sample::of(&bytes[masked..]))
+}
+
+/// The digest of the file's first bytes, at most `len`; the first one belongs at `place.base`.
+pub fn sample_first<F: Fs>(
+    fs: &F,
+    file: &F::File,
+    place: &Place,
+    len: Offset,
+) -> io::Result<Option<Sample>> {
+    let mut bytes = vec![0; len as usize];
+    read_exact_at(fs, file, &mut bytes, 0)?;
+    Ok(match part_masked(&bytes, place.masked) {
+        0 => Sample::of(&bytes),
+        masked => Sample::of(&bytes[..masked]),
+    })
+}
+
+/// How many of `bytes` are masked, if the first `masked` are and it matters: a digest is compared with bytes
+/// that are masked all or not at all. 0: they are one or the other.
+fn part_masked(bytes: &[u8], masked: Offset) -> usize {
+    match usize::try_from(masked) {
+        Ok(masked) if masked < bytes.len() && bytes[..masked].contains(&MASKED) => masked,
+        _ => 0,
+    }
 }
 
 /// Fills `buf` from `offset`; the file ending before is an error.
@@ -219,6 +252,42 @@ mod tests {
             std::fs::write(dir.path().join("copy"), content_now).unwrap();
             assert!(matches!(take(&DiskFs::default(), &file, &mut place, b"three"), Took::Changed));
             assert_eq!(content(&dir), content_now);
+        }
+    }
+
+    #[test]
+    fn what_came_in_protocol_1_is_as_good_as_the_log_and_stays() {
+        let before = b"a \xff b \xff";
+        for (masked, equal) in [(7, 7), (6, 6), (3, 6), (2, 2)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("copy");
+            std::fs::write(&path, before).unwrap();
+            let file = DiskFs::default().open(&path).unwrap();
+            let mut place = Place { size: 7, masked, trust: Trust::Nothing, ..Place::default() };
+            let took = take(&DiskFs::default(), &file, &mut place, b"a \x07 b \x07");
+            assert_eq!((place.at, matches!(took, Took::All)), (equal, equal == 7), "{masked}");
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn no_digest_is_of_bytes_that_are_masked_in_part() {
+        type Case<'a> = (&'a [u8], u64, &'a [u8], &'a [u8]);
+        let cases: [Case<'_>; 5] = [
+            (b"abcdefgh", 4, b"abcdefgh", b"abcdef"),
+            (b"abcdefg\xff", 4, b"abcdefg\xff", b"abcdef"),
+            (b"ab\xffdefgh", 0, b"ab\xffdefgh", b"ab\xffdef"),
+            (b"ab\xffdefgh", 8, b"ab\xffdefgh", b"ab\xffdef"),
+            (b"ab\xffdefgh", 4, b"efgh", b"ab\xffd"),
+        ];
+        for (content, masked, tail, head) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("copy"), content).unwrap();
+            let fs = DiskFs::default();
+            let file = fs.open(&dir.path().join("copy")).unwrap();
+            let place = Place { masked, size: 8, ..Place::default() };
+            assert_eq!(sample_before(&fs, &file, &place, 8).unwrap(), Sample::of(tail));
+            assert_eq!(sample_first(&fs, &file, &place, 6).unwrap(), Sample::of(head));
         }
     }
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::copy::{Place, Took, read_exact_at, sample_before, take};
+use super::copy::{Place, Took, sample_before, sample_first, take};
 use super::jobs::{Stored, Task};
 use super::late::Late;
 use super::source::Source;
@@ -18,7 +18,6 @@ use crate::config::{Host, Protocol, SourceConfig};
 use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
 use crate::pos::Offset;
-use crate::proto::asked::Sample;
 use crate::proto::request::Request;
 use crate::status::event::{Event, Fault};
 use crate::status::repeats::Repeats;
@@ -225,10 +224,6 @@ fn samples<F: Fs>(fs: &F, file: &F::File, place: &Place, request: &mut Request) 
     let end = have.offset.saturating_sub(place.base);
     asked.tail = sample_before(fs, file, place, end).ok().flatten();
     if place.base == 0 {
-        let mut bytes = vec![0; end.min(HEAD_BYTES) as usize];
-        asked.head = match read_exact_at(fs, file, &mut bytes, 0) {
-            Ok(()) => Sample::of(&bytes),
-            Err(_) => None,
-        };
+        asked.head = sample_first(fs, file, place, end.min(HEAD_BYTES)).ok().flatten();
     }
 }

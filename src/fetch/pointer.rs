@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Where `base` is not 0, `before=` is the digest of up to 64 KiB of the generation before it, as a request
-//! tells it. `manifest=` is how many bytes the manifest has had. What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
+//! tells it. `masked=` is how many bytes of the copy came in protocol 1, `manifest=` how many bytes the manifest has had. What a protocol 2 responder told of the generation stands in `id=` (its identity), `seen=` (when it
 //! was changed last) and `heard=` (how many bytes it had). A pointer of fetchlogs 1.1 is the inode alone.
 
 use std::io;
@@ -32,6 +32,8 @@ pub struct Pointer {
     pub base: Offset,
     /// The generation's bytes just before that, as far as they were known.
     pub before: Option<Sample>,
+    /// Bytes at the front of the copy that came in protocol 1, if others follow.
+    pub masked: Offset,
     /// Bytes at the front of the copy that are on disk and right.
     pub durable: Offset,
     /// Who the copy is.
@@ -93,6 +95,9 @@ pub fn emit_pointer(pointer: &Pointer) -> Vec<u8> {
     );
     if let Some(before) = pointer.before {
         line.push_str(&format!(" before={before}"));
+    }
+    if pointer.masked > 0 {
+        line.push_str(&format!(" masked={}", pointer.masked));
     }
     if pointer.manifest > 0 {
         line.push_str(&format!(" manifest={}", pointer.manifest));
@@ -199,6 +204,7 @@ fn parse_checked(line: &str) -> Option<Held> {
         base,
         before: or_none(field("before"), |text| Sample::parse(text.as_bytes()))?
             .filter(|sample| sample.len <= base),
+        masked: or_none(field("masked"), |text| parse_offset(text.as_bytes()))?.unwrap_or(0),
         durable: position.checked_sub(base)?,
         copy: field("copy")?.parse().ok()?,
         manifest: or_none(field("manifest"), |text| parse_number(text.as_bytes()))?.unwrap_or(0),
@@ -306,6 +312,7 @@ mod tests {
             generation: Generation::of(Inode::new(1835021).renamed()),
             base: 100,
             before: Sample::of(b"the end of what came before"),
+            masked: 12,
             durable: 40860,
             copy: FileId {
                 inode: 262147,

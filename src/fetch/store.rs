@@ -258,9 +258,9 @@ impl<F: Fs> Store<F> {
                 self.boot.to_string()
             }
         };
-        let Place { base, before, durable, .. } = *place;
+        let Place { base, before, masked, durable, .. } = *place;
         let manifest = *self.manifest();
-        Pointer { generation, base, before, durable, copy, manifest, boot, state }
+        Pointer { generation, base, before, masked, durable, copy, manifest, boot, state }
     }
 
     fn manifest(&self) -> MutexGuard<'_, u64> {

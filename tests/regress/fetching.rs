@@ -267,3 +267,27 @@ fn archives_that_had_one_name_are_proved_each_by_its_own_line() {
     assert_eq!(told.matches(&format!(" archive {name} ")).count(), 2, "{told}\n{renamed}");
     assert_eq!(code, Some(1), "{told}");
 }
+
+#[test]
+fn a_copy_of_protocol_1_goes_on_in_protocol_2() {
+    let content = [lines("first", 100), b"bell \x07 bell\n".to_vec()].concat();
+    let first_len = content.len();
+    let mut mirror = Mirror::of(&content);
+    let (_responder, address) = serve(&mirror);
+    let fetcher = mirror.fetch_logs_with(address, "protocol=1");
+    mirror.wait_exact_by(&fetcher);
+    fetcher.stop();
+    // Later the digests of a request are of both kinds of bytes.
+    for more in [&b"more\n"[..], b"a \x07 as it is\n", b"end\n"] {
+        mirror.append(more);
+        let fetcher = mirror.fetch_logs(address);
+        mirror.wait_exact_by(&fetcher);
+        let content = mirror.generations[0].clone();
+        let masked = &content[..first_len];
+        let masked = masked.iter().map(|&byte| if byte == 7 { 0xff } else { byte });
+        let exact: Vec<u8> = masked.chain(content[first_len..].iter().copied()).collect();
+        assert!(mirror.kept() == [exact], "{}", sketch(&mirror));
+        assert_eq!(fetcher.said("lost"), 0);
+        fetcher.stop();
+    }
+}

@@ -156,6 +156,9 @@ impl Source {
                 };
                 let renamed = (known.inode, known.id) != (generation.inode, generation.id);
                 if renamed && generation.id.is_some() {
+                    if known.id.is_none() {
+                        self.place.masked = self.place.size;
+                    }
                     self.hold(Job::Begin(Generation { heard, ..generation }));
                 } else {
                     self.generation = Some(Generation { heard, ..known });

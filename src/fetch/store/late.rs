@@ -39,7 +39,7 @@ impl<F: Fs> Store<F> {
         }
         let trust =
             if size == len { Trust::Whole } else { Trust::Durable { rest: Rest::Doubtful } };
-        Ok(Some(Place { base: line.from, before: None, durable: len, at: len, size, trust }))
+        Ok(Some(Place { base: line.from, durable: len, at: len, size, trust, ..Place::default() }))
     }
 
     /// L2 and L3 for an archive that is right up to `place.at`; what is behind is cut off. Gives the new

@@ -118,7 +118,8 @@ impl<F: Fs> Store<F> {
                 (_, false) => Trust::Durable { rest },
             };
             let durable = pointer.durable;
-            let place = Place { durable, size, trust, ..beginning(pointer) };
+            let masked = pointer.masked;
+            let place = Place { masked, durable, size, trust, ..beginning(pointer) };
             return Ok(Standing::at(copy, pointer.generation, place, Vec::new()));
         };
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
@@ -185,7 +186,8 @@ impl<F: Fs> Store<F> {
                 State::Adopting => Trust::Nothing,
                 _ => Trust::Durable { rest },
             };
-            let place = Place { durable: kept, size, trust, ..beginning(pointer) };
+            let masked = pointer.masked;
+            let place = Place { masked, durable: kept, size, trust, ..beginning(pointer) };
             let copy = self.opened(file, &facts);
             let standing = Standing::at(copy, pointer.generation, place, Vec::new());
             return Ok(Standing { renamed: true, ..standing });
@@ -195,7 +197,7 @@ impl<F: Fs> Store<F> {
         }
         self.fs.sync_data(&file).doing("sync", &moved)?;
         self.settle_moved()?;
-        let place = Place { size: kept, ..beginning(pointer) };
+        let place = Place { masked: pointer.masked, size: kept, ..beginning(pointer) };
         let mut events =
             self.record_reopened(pointer.generation, &place, &file, Some(&moved), stamp)?;
         let next = self.behind(&file, &moved, &place)?;

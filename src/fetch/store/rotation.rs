@@ -120,6 +120,7 @@ impl<F: Fs> Store<F> {
         let kept = if cut.keep { Some(self.keep_tail(copy, from, to)?) } else { None };
         self.fs.set_len(&copy.file, cut.at).doing("cut", &self.copy)?;
         (place.size, place.at, place.trust) = (cut.at, cut.at, Trust::Whole);
+        place.masked = place.masked.min(cut.at);
         Ok(Event::TailCut { from, to, kept })
     }
 

@@ -182,9 +182,10 @@ mod tests {
             let copy = fs.facts(&fs.open(&bed.path("copy")).unwrap()).unwrap().id;
             let generation = Generation::of(Inode::new(7));
             let boot = "boot".to_owned();
-            let (before, manifest, base, durable) = (None, 812, 100, 7);
+            let (before, manifest, masked) = (None, 812, 0);
+            let (base, durable) = (100, 7);
             let pointer =
-                Pointer { generation, base, before, durable, copy, manifest, boot, state };
+                Pointer { generation, base, before, masked, durable, copy, manifest, boot, state };
             std::fs::write(bed.path("pointer"), emit_pointer(&pointer)).unwrap();
             bed
         }
