@@ -7,12 +7,11 @@
 
 use std::io;
 
-use super::pointer::write_all_at;
 use crate::pos::Offset;
 use crate::proto::asked::Sample;
 use crate::proto::{ALIVE, MASKED};
 use crate::sys::cause::cause;
-use crate::sys::fs::Fs;
+use crate::sys::fs::{Fs, read_exact_at, write_all_at};
 
 /// Where a source is in its copy. All offsets are the copy's; the generation's are `base` more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -193,27 +192,6 @@ fn part_masked(bytes: &[u8], masked: Offset) -> usize {
         Ok(masked) if masked < bytes.len() && bytes[..masked].contains(&MASKED) => masked,
         _ => 0,
     }
-}
-
-/// Fills `buf` from `offset`; the file ending before is an error.
-pub fn read_exact_at<F: Fs>(
-    fs: &F,
-    file: &F::File,
-    mut buf: &mut [u8],
-    mut offset: u64,
-) -> io::Result<()> {
-    while !buf.is_empty() {
-        match fs.read_at(file, buf, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                buf = &mut buf[read..];
-                offset += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

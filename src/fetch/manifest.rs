@@ -23,13 +23,11 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use super::copy::read_exact_at;
-use super::pointer::write_all_at;
 use crate::pos::{Inode, Offset, Token, parse_number, parse_offset};
 use crate::proto::answer::Why;
 use crate::proto::digest::Whole;
 use crate::proto::percent;
-use crate::sys::fs::{Fs, dir_of};
+use crate::sys::fs::{Fs, dir_of, read_exact_at, write_all_at};
 
 /// An archive, as it was left.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -20,7 +20,7 @@ use crate::pos::{FileId, Generation, Inode, Offset, Token, parse_number, parse_o
 use crate::proto::asked::Sample;
 use crate::proto::digest::Whole;
 use crate::proto::printable;
-use crate::sys::fs::{Fs, dir_of};
+use crate::sys::fs::{Fs, dir_of, write_all_at};
 
 /// What is known of a source when everything in memory is gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -279,27 +279,6 @@ pub fn remove_if_there<F: Fs>(fs: &F, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Writes all of `bytes` at `offset`, however few the file system takes at once.
-pub fn write_all_at<F: Fs>(
-    fs: &F,
-    file: &F::File,
-    mut bytes: &[u8],
-    mut offset: u64,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match fs.write_at(file, bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                bytes = &bytes[written..];
-                offset += written as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Cut, Doing, Done, OpenCopy, Stamp, Standing, Store, StoreFault};
-use crate::fetch::copy::{Place, Trust, read_exact_at, sample_before};
+use crate::fetch::copy::{Place, Trust, sample_before};
 use crate::fetch::manifest::{Ended, Ending, Line, Outcome, manifest_path, read_last};
-use crate::fetch::pointer::{Pointer, State, replace_pointer, write_all_at};
+use crate::fetch::pointer::{Pointer, State, replace_pointer};
 use crate::pos::{FileFacts, Generation, Offset};
 use crate::proto::digest::{Digester, Whole};
 use crate::status::event::Event;
-use crate::sys::fs::{Fs, dir_of, may_be};
+use crate::sys::fs::{Fs, dir_of, may_be, read_exact_at, write_all_at};
 
 impl<F: Fs> Store<F> {
     /// R1 to R6: the copy becomes an archive and a new copy begins.

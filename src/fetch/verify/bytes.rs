@@ -9,12 +9,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::fetch::copy::read_exact_at;
 use crate::pos::Offset;
 use crate::proto::asked::Sample;
 use crate::proto::digest::{Digester, Whole};
 use crate::sys::cause::cause;
-use crate::sys::fs::{DiskFs, Fs};
+use crate::sys::fs::{DiskFs, Fs, read_exact_at};
 use crate::sys::unpack::{Format, Unpacker};
 
 /// Bytes read at once.
