@@ -6,6 +6,7 @@
 mod coming;
 mod late;
 mod once;
+mod reading;
 
 use std::collections::HashMap;
 use std::io;
@@ -18,12 +19,12 @@ use mio::Interest;
 pub use once::Unfinished;
 
 use super::board::Board;
-use super::conn::{Conn, Heard, Role};
+use super::conn::{Conn, Role};
 use super::due::GROUP_MIN;
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
 use super::settings::Settings;
-use super::terms::{End, Job, Output, Wants};
+use super::terms::{Job, Output};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
@@ -31,10 +32,6 @@ use crate::evloop::slots::{Slot, Slots};
 use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Readiness};
-use crate::proto::STATUS_BYTES_MAX;
-use crate::proto::fetch::strip_alive;
-use crate::proto::frame::{Event, Frames};
-use crate::proto::status::Reply;
 use crate::status::event::{self, Fault};
 use crate::status::output::Output as EventLog;
 use crate::sys::cause::cause;
@@ -344,49 +341,6 @@ impl Fetcher {
         self.read(now, slot, source);
     }
 
-    fn read(&mut self, now: Instant, slot: Slot, source: Slot) {
-        let mut budget = BUDGET_BYTES;
-        loop {
-            // Carrying out what the last bytes meant may have closed the connection.
-            let Some(conn) = self.conns.get_mut(slot) else { return };
-            let Some(entry) = self.sources.get_mut(source) else { return };
-            if !conn.readable {
-                return;
-            }
-            if budget == 0 {
-                self.ready.push(slot, &mut conn.queued);
-                return;
-            }
-            match entry.core.wants() {
-                Wants::Nothing => return,
-                Wants::Status => match conn.read_status() {
-                    Heard::Something(Reply::One(status)) => entry.core.handle_status(now, status),
-                    Heard::Something(Reply::Two(answer)) => entry.core.handle_answer(now, &answer),
-                    Heard::Something(Reply::Refused(why)) => entry.core.handle_refusal(now, &why),
-                    Heard::Something(Reply::Working) => {
-                        // Whoever says it without end does not hold up the others.
-                        budget = budget.saturating_sub(STATUS_BYTES_MAX);
-                        entry.core.handle_working(now);
-                    }
-                    other => hear_no_more(entry, now, other),
-                },
-                Wants::Data => match conn.read_data(&mut self.buffer) {
-                    Heard::Something(received) => {
-                        budget = budget.saturating_sub(received);
-                        let bytes = &mut self.buffer[..received];
-                        match &mut conn.frames {
-                            None => take_plain(entry, now, bytes),
-                            Some(frames) => conn.ended |= take_frames(entry, now, frames, bytes),
-                        }
-                        entry.core.handle_drained();
-                    }
-                    other => hear_no_more(entry, now, other),
-                },
-            }
-            self.drain(now, source);
-        }
-    }
-
     fn connect(&mut self, now: Instant, source: Slot, address: SocketAddr) {
         if let Err(error) = self.open_conn(source, Role::Main, address) {
             self.fail_to_connect(now, source, &error);
@@ -509,40 +463,5 @@ impl Fetcher {
     fn tell_of(&self, source: &SourceConfig, sentence: &str) {
         let (host, path) = (source.host.to_string(), source.remote_word());
         self.event_log.tell(event::line(clock::wall(), &host, &path, sentence));
-    }
-}
-
-/// What was read in protocol 1: content and heartbeats.
-fn take_plain(entry: &mut Entry, now: Instant, bytes: &mut [u8]) {
-    let len = strip_alive(bytes);
-    entry.take_data(now, &bytes[..len], len < bytes.len());
-}
-
-/// What was read in protocol 2: frames. Says whether the end was among them.
-fn take_frames(entry: &mut Entry, now: Instant, frames: &mut Frames, bytes: &[u8]) -> bool {
-    let (mut at, mut ended) = (0, false);
-    // What came may have ended the connection.
-    while entry.core.wants() == Wants::Data {
-        match frames.poll_event(bytes, &mut at) {
-            Ok(Some(Event::Data(range))) => entry.take_data(now, &bytes[range], false),
-            Ok(Some(Event::Heartbeat { size, mtime_ns })) => {
-                entry.core.handle_heartbeat(now, size, size == frames.offset(), mtime_ns);
-            }
-            Ok(Some(Event::Close(_))) => ended = true,
-            // The decoder gives a digest only where one was asked for.
-            Ok(Some(Event::Sum(_)) | None) => break,
-            Err(fault) => entry.core.handle_wire_fault(now, &fault),
-        }
-    }
-    ended
-}
-
-/// Tells the core that a look at the socket gave nothing to go on with.
-fn hear_no_more<T>(entry: &mut Entry, now: Instant, heard: Heard<T>) {
-    match heard {
-        Heard::Something(_) | Heard::Nothing => {}
-        Heard::Closed => entry.core.handle_end(now, End::Closed),
-        Heard::Broken(error) => entry.core.handle_end(now, End::Broken(cause(&error))),
-        Heard::Faulty(fault) => entry.core.handle_wire_fault(now, &fault),
     }
 }

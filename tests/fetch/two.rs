@@ -291,3 +291,26 @@ fn an_answer_in_protocol_1_is_of_no_file_whose_name_protocol_1_cannot_carry() {
     running.wait_said("ERR init header is broken: bad status line \"O 1001\"");
     assert_eq!(site.copy("log"), None);
 }
+
+#[test]
+fn who_works_on_late_bytes_for_ever_does_not_hold_up_the_source() {
+    let responder = Scripted::new();
+    let site = Site::of(responder.port()).option("--recheck", "0s");
+    let _running = site.start();
+    let ended = [answer(File::First, 1001, 0), data(b"one"), b"C rotated 3\n".to_vec()].concat();
+    responder.asked().send(ended).close();
+    let mut main = responder.asked();
+    main.send([answer(File::Next, 1002, 0), data(b"two")].concat());
+    let mut late = responder.asked();
+    assert_eq!(late.request, "/var/log/log 1001 3");
+    std::thread::spawn(move || {
+        while !late.gone() {
+            late.send(b"W\n".repeat(10_000));
+        }
+    });
+    main.send(data(b" three"));
+    site.wait_copy(b"two three");
+    // And when there was time for a flood to rise.
+    main.send(data(&content(1, 500_000)));
+    site.wait_copy(&[&b"two three"[..], &content(1, 500_000)].concat());
+}

@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{BUDGET_BYTES, Fetcher};
+use super::Fetcher;
 use crate::evloop::slots::Slot;
-use crate::fetch::conn::{Heard, Role};
+use crate::fetch::conn::Role;
 use crate::fetch::entry::Entry;
 use crate::fetch::late::Output;
 use crate::fetch::recheck::Rechecked;
-use crate::fetch::terms::{End, Wants};
-use crate::proto::frame::{Event, Frames};
 use crate::sys::cause::cause;
 
 /// So many sources ask for late bytes at the same time: each needs two descriptors, and an answer is
@@ -152,64 +150,6 @@ impl Fetcher {
             entry.late.handle_unreachable(now, &cause(&error));
         }
         self.drain(now, source);
-        self.read_late(now, slot, source);
-    }
-
-    fn read_late(&mut self, now: Instant, slot: Slot, source: Slot) {
-        let mut budget = BUDGET_BYTES;
-        loop {
-            // Carrying out what the last bytes meant may have closed the connection.
-            let Some(conn) = self.conns.get_mut(slot) else { return };
-            let Some(entry) = self.sources.get_mut(source) else { return };
-            if !conn.readable {
-                return;
-            }
-            if budget == 0 {
-                self.ready.push(slot, &mut conn.queued);
-                return;
-            }
-            match entry.late.wants() {
-                Wants::Nothing => return,
-                Wants::Status => match conn.read_status() {
-                    Heard::Something(reply) => entry.late.handle_reply(now, &reply),
-                    other => hear_no_more(entry, now, other),
-                },
-                Wants::Data => match conn.read_data(&mut self.buffer) {
-                    Heard::Something(received) => {
-                        budget = budget.saturating_sub(received);
-                        if let Some(frames) = &mut conn.frames {
-                            take_frames(entry, now, frames, &self.buffer[..received]);
-                        }
-                    }
-                    other => hear_no_more(entry, now, other),
-                },
-            }
-            self.drain(now, source);
-        }
-    }
-}
-
-fn take_frames(entry: &mut Entry, now: Instant, frames: &mut Frames, bytes: &[u8]) {
-    let mut at = 0;
-    while entry.late.wants() == Wants::Data {
-        match frames.poll_event(bytes, &mut at) {
-            Ok(Some(Event::Data(range))) => entry.take_late(now, &bytes[range]),
-            Ok(Some(Event::Heartbeat { size, .. })) => {
-                entry.late.handle_heartbeat(now, size == frames.offset());
-            }
-            Ok(Some(Event::Close(_))) => entry.late.handle_close(),
-            // The decoder gives a digest only where one was asked for.
-            Ok(Some(Event::Sum(_)) | None) => break,
-            Err(fault) => entry.late.handle_wire_fault(now, &fault),
-        }
-    }
-}
-
-fn hear_no_more<T>(entry: &mut Entry, now: Instant, heard: Heard<T>) {
-    match heard {
-        Heard::Something(_) | Heard::Nothing => {}
-        Heard::Closed => entry.late.handle_end(now, End::Closed),
-        Heard::Broken(error) => entry.late.handle_end(now, End::Broken(cause(&error))),
-        Heard::Faulty(fault) => entry.late.handle_wire_fault(now, &fault),
+        self.read(now, slot, source);
     }
 }
