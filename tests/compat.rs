@@ -11,13 +11,8 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use common::wait_seeing;
-use mirror::{Mirror, with_suffix};
+use mirror::{Mirror, lines, with_suffix};
 use original::{OriginalFetcher, OriginalResponder, ResponderTimes};
-
-/// Lines that are found nowhere else: `NAME 0`, `NAME 1` and so on.
-fn lines(name: &str, count: usize) -> Vec<u8> {
-    (0..count).map(|number| format!("{name} {number}\n")).collect::<String>().into_bytes()
-}
 
 /// Every byte value.
 fn every_byte() -> Vec<u8> {

@@ -10,22 +10,12 @@ use std::fs;
 use std::net::SocketAddr;
 
 use common::{Program, wait_seeing};
-use mirror::Mirror;
+use mirror::{Mirror, lines};
 use original::OriginalFetcher;
-
-/// Lines that are found nowhere else: `NAME 0`, `NAME 1` and so on.
-fn lines(name: &str, count: usize) -> Vec<u8> {
-    (0..count).map(|number| format!("{name} {number}\n")).collect::<String>().into_bytes()
-}
 
 /// Every byte value.
 fn every_byte() -> Vec<u8> {
     (0..=255).collect()
-}
-
-/// Our responder on any free port.
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs(SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
 /// The original fetcher, asking at `address`.
@@ -43,7 +33,7 @@ fn wait_exact(mirror: &Mirror, original: &OriginalFetcher, responder: &Program) 
 #[test]
 fn the_original_fetcher_fetches_the_whole_file_at_first_contact() {
     let mirror = Mirror::of(&[lines("first", 50_000), every_byte()].concat());
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     assert_eq!(original.statuses(), [format!("O {}", mirror.inode())]);
@@ -54,7 +44,7 @@ fn the_original_fetcher_fetches_the_whole_file_at_first_contact() {
 #[test]
 fn what_is_appended_reaches_the_original_fetcher_on_the_same_connection() {
     let mut mirror = Mirror::of(b"");
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     for round in 0..10 {
         mirror.append(&[lines(&format!("round {round}"), 3), every_byte()].concat());
@@ -68,7 +58,7 @@ fn what_is_appended_reaches_the_original_fetcher_on_the_same_connection() {
 #[test]
 fn heartbeats_keep_the_original_fetcher_connected_and_are_not_in_its_copy() {
     let mut mirror = Mirror::of(b"one\n");
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let times = original::FetcherTimes {
         // Twice the heartbeat, and no patience after it: one silence more would be seen.
         idle: std::time::Duration::from_secs(2),
@@ -91,7 +81,7 @@ fn heartbeats_keep_the_original_fetcher_connected_and_are_not_in_its_copy() {
 #[test]
 fn the_original_fetcher_archives_a_renamed_log_and_goes_on_with_the_next() {
     let mut mirror = Mirror::of(&lines("old", 1000));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     for generation in 1..=3 {
@@ -107,7 +97,7 @@ fn the_original_fetcher_archives_a_renamed_log_and_goes_on_with_the_next() {
 #[test]
 fn no_rotation_is_skipped_that_the_original_fetcher_slept_through() {
     let mut mirror = Mirror::of(&lines("generation 0", 100));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     drop(original);
@@ -122,7 +112,7 @@ fn no_rotation_is_skipped_that_the_original_fetcher_slept_through() {
 #[test]
 fn no_rotation_is_skipped_though_the_original_fetcher_had_all_of_the_first_generation() {
     let mut mirror = Mirror::of(&lines("generation 0", 100));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     drop(original);
@@ -135,7 +125,7 @@ fn no_rotation_is_skipped_though_the_original_fetcher_had_all_of_the_first_gener
 #[test]
 fn a_truncated_log_is_a_new_generation_to_the_original_fetcher_by_a_zero_in_front() {
     let mut mirror = Mirror::of(&lines("old", 1000));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     let inode = mirror.inode();
@@ -164,7 +154,7 @@ fn a_truncated_log_is_a_new_generation_to_the_original_fetcher_by_a_zero_in_fron
 #[test]
 fn a_generation_with_a_zero_in_front_is_rotated_like_any_other() {
     let mut mirror = Mirror::of(&lines("old", 1000));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     mirror.truncate(&lines("new", 10));
@@ -178,7 +168,7 @@ fn a_generation_with_a_zero_in_front_is_rotated_like_any_other() {
 #[test]
 fn the_original_fetcher_goes_on_behind_a_responder_that_was_started_again() {
     let mut mirror = Mirror::of(&lines("before", 1000));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     drop(responder);
@@ -203,7 +193,7 @@ fn the_original_fetcher_reads_the_first_word_of_our_pointer() {
     fs::write(&mirror.copy, &mirror.generations[0]).unwrap();
     fs::write(&mirror.pointer, &pointer).unwrap();
     mirror.append(&lines("after", 1000));
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
     assert_eq!(original.statuses(), [format!("O {}", mirror.inode())]);
@@ -213,7 +203,7 @@ fn the_original_fetcher_reads_the_first_word_of_our_pointer() {
 #[test]
 fn two_fetchers_take_turns_on_one_copy_without_losing_or_repeating_a_byte() {
     let mut mirror = Mirror::of(&[lines("original", 1000), every_byte()].concat());
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
 
     let original = original_at(&mirror, address);
     wait_exact(&mirror, &original, &responder);
@@ -243,7 +233,7 @@ fn two_fetchers_take_turns_on_one_copy_without_losing_or_repeating_a_byte() {
 fn a_truncation_seen_by_one_fetcher_is_understood_by_the_other() {
     let mut mirror = Mirror::of(&lines("old", 1000));
     let inode = mirror.inode();
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
 
     let ours = mirror.fetch_logs(address);
     mirror.wait_exact_by(&ours);

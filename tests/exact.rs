@@ -10,16 +10,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use common::{Program, wait_seeing};
-use mirror::{Mirror, with_suffix};
-
-/// A log of lines, each with its number.
-fn lines(word: &str, count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
-}
-
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
-}
+use mirror::{Mirror, lines, with_suffix};
 
 /// Waits until every generation is kept, without any byte masked.
 fn wait_exact(mirror: &Mirror, fetcher: &Program) {
@@ -30,7 +21,7 @@ fn wait_exact(mirror: &Mirror, fetcher: &Program) {
 /// The mirror of a log that was fetched by a fetcher that is down now.
 fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
     let mirror = Mirror::of(content);
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     wait_exact(&mirror, &fetcher);
     wait_seeing("it is well", || mirror.well(), || fetcher.lines().join("\n"));
@@ -73,7 +64,7 @@ fn a_log_that_was_copied_and_truncated_while_nobody_fetched_is_followed_through(
 fn a_log_that_is_copied_and_truncated_while_it_is_followed_is_followed_through() {
     let old = lines("old", 2000);
     let mut mirror = Mirror::of(&old);
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     wait_exact(&mirror, &fetcher);
     for (round, new_len) in
@@ -161,7 +152,7 @@ fn every_generation_that_was_missed_arrives_in_its_order() {
 #[test]
 fn a_responder_that_is_killed_again_and_again_costs_nothing() {
     let mut mirror = Mirror::of(&lines("first", 1000));
-    let (mut responder, address) = serve(&mirror);
+    let (mut responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     for round in 0..20 {
         mirror.append(&lines("more", 100));
@@ -179,7 +170,7 @@ fn a_responder_that_is_killed_again_and_again_costs_nothing() {
 #[test]
 fn a_source_that_is_asked_for_in_protocol_1_is_followed_in_it() {
     let mut mirror = Mirror::of(&[lines("old", 10), vec![7]].concat());
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, "protocol=1");
     mirror.append(&lines("more", 10));
     mirror.wait_exact_by(&fetcher);

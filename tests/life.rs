@@ -15,7 +15,6 @@ mod original;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
@@ -62,7 +61,7 @@ fn live(mirror: &mut Mirror, chance: &mut Chance) {
 fn killed_on_both_ends_at_random_moments_every_generation_is_there_once() {
     let mut chance = Chance::new(seed());
     let mut mirror = Mirror::of(b"the first line\n");
-    let (mut responder, address) = mirror.serve_logs(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (mut responder, address) = mirror.serve();
     let mut fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     let kills = KILLS * number("FETCHLOGS_TORTURE", 1);
@@ -124,7 +123,7 @@ fn files_of_every_shape_arrive_as_they_are() {
     let all: Vec<u8> = (0..=255).collect();
     for content in [&b""[..], b"\n", b"\x07", b"x", b"no newline at its end", &all] {
         let mut mirror = Mirror::of(content);
-        let (_responder, address) = mirror.serve_logs(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (_responder, address) = mirror.serve();
         let fetcher = mirror.fetch_logs(address);
         wait_seeing("it is well", || mirror.well(), || fetcher.lines().join("\n"));
         mirror.wait_exact_by(&fetcher);
@@ -176,7 +175,7 @@ fn a_gigabyte_without_a_line_end_and_one_of_holes_arrive_as_they_are() {
     for _ in 0..GIGABYTE >> 20 {
         log.write_all(&piece).unwrap();
     }
-    let (_responder, address) = mirror.serve_logs(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     wait_equal(&mirror, &fetcher);
     // A hole reads as zeros.

@@ -19,10 +19,6 @@ use fetchlogs::proto::digest::Whole;
 use fetchlogs::sys::fs::DiskFs;
 use mirror::Mirror;
 
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
-}
-
 /// Asks once more so soon after a generation ended.
 fn fetch(mirror: &Mirror, address: SocketAddr, recheck: &str) -> Program {
     mirror.fetch_logs_by(address, "", &["--recheck", recheck, "--sync", "always"])
@@ -69,7 +65,7 @@ fn write_late(mirror: &mut Mirror, generation: usize, mut writer: &File, content
 #[test]
 fn every_rotation_writes_a_line_whose_digest_fits() {
     let mut mirror = Mirror::of(b"first\n");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = fetch(&mirror, address, "75s");
     mirror.wait_exact_by(&fetcher);
     for number in 0..5 {
@@ -97,7 +93,7 @@ fn rotated_under(mirror: &mut Mirror, fetcher: &Program) -> File {
 #[test]
 fn what_is_written_after_the_end_comes_to_the_end_of_the_archive_and_is_told() {
     let mut mirror = Mirror::of(b"before\n");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = fetch(&mirror, address, "1s");
     mirror.wait_exact_by(&fetcher);
     let inode = mirror.inode();
@@ -119,7 +115,7 @@ fn what_is_written_after_the_end_comes_to_the_end_of_the_archive_and_is_told() {
 #[test]
 fn a_generation_is_asked_for_again_when_the_next_one_ends() {
     let mut mirror = Mirror::of(b"before\n");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = fetch(&mirror, address, "0s");
     mirror.wait_exact_by(&fetcher);
     let writer = rotated_under(&mut mirror, &fetcher);
@@ -132,7 +128,7 @@ fn a_generation_is_asked_for_again_when_the_next_one_ends() {
 #[test]
 fn what_came_late_while_nobody_fetched_comes_after_a_start() {
     let mut mirror = Mirror::of(b"before\n");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = fetch(&mirror, address, "75s");
     mirror.wait_exact_by(&fetcher);
     let writer = rotated_under(&mut mirror, &fetcher);
@@ -148,7 +144,7 @@ fn what_came_late_while_nobody_fetched_comes_after_a_start() {
 #[test]
 fn killed_while_late_bytes_come_it_has_each_of_them_once() {
     let mut mirror = Mirror::of(b"before\n");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = fetch(&mirror, address, "75s");
     mirror.wait_exact_by(&fetcher);
     let writer = rotated_under(&mut mirror, &fetcher);
@@ -178,7 +174,7 @@ fn killed_while_late_bytes_come_it_has_each_of_them_once() {
 fn what_a_crash_left_behind_the_end_of_an_archive_is_compared_and_never_believed() {
     for left in [&b"late"[..], b"l\0\0\0\0\0\0\0\0\0\0\0\0\0", b"something else"] {
         let mut mirror = Mirror::of(b"before\n");
-        let (_responder, address) = serve(&mirror);
+        let (_responder, address) = mirror.serve();
         let fetcher = fetch(&mirror, address, "75s");
         mirror.wait_exact_by(&fetcher);
         let writer = rotated_under(&mut mirror, &fetcher);
@@ -196,7 +192,7 @@ fn an_archive_that_somebody_moved_or_changed_is_left_as_it_is() {
     let old: Vec<u8> = (0..200_000u32).map(|at| (at % 251) as u8).collect();
     for (change, told) in [("moved", 0), ("changed at its end", 0), ("changed in its middle", 1)] {
         let mut mirror = Mirror::of(&old);
-        let (_responder, address) = serve(&mirror);
+        let (_responder, address) = mirror.serve();
         let fetcher = fetch(&mirror, address, "75s");
         mirror.wait_exact_by(&fetcher);
         let writer = rotated_under(&mut mirror, &fetcher);
@@ -230,7 +226,7 @@ fn an_archive_that_somebody_moved_or_changed_is_left_as_it_is() {
 #[test]
 fn a_copy_renamed_here_has_its_line_and_late_bytes_go_to_the_last_piece() {
     let mut mirror = Mirror::of(b"one ");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = fetch(&mirror, address, "500ms");
     mirror.wait_exact_by(&fetcher);
     let piece = mirror.copy.with_file_name("app.log-piece");

@@ -19,18 +19,10 @@ use common::{Dir, Program, inode, lasting_port, wait_until};
 use fetchlogs::pos::{Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, emit_answer};
 use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
-use mirror::{Mirror, with_suffix};
+use mirror::{Mirror, lines, with_suffix};
 use nix::sys::signal::Signal;
 use original::{OriginalResponder, ResponderTimes, masked};
 use scripted::Scripted;
-
-fn lines(word: &str, count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
-}
-
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
-}
 
 /// Fetches once, and gives the exit code and what was told on stderr.
 fn once(mirror: &Mirror) -> (Option<i32>, String) {
@@ -60,7 +52,7 @@ fn centre(mirror: &Mirror) -> Vec<(OsString, u64, Vec<u8>)> {
 #[test]
 fn everything_there_is_comes_and_the_second_time_nothing_changes() {
     let mut mirror = Mirror::of(&lines("first", 1000));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     assert_eq!(once(&mirror), (Some(0), String::new()));
     assert_kept(&mirror);
@@ -82,7 +74,7 @@ fn with_its_history_every_generation_comes_at_once() {
     let mut mirror = Mirror::of(&lines("first", 1000));
     mirror.rotate(&lines("second", 10));
     mirror.rotate(b"");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "start=history");
     assert_eq!(once(&mirror), (Some(0), String::new()));
     assert_kept(&mirror);
@@ -92,7 +84,7 @@ fn with_its_history_every_generation_comes_at_once() {
 fn an_empty_log_is_complete_when_that_is_known() {
     for options in ["", "protocol=1"] {
         let mirror = Mirror::of(b"");
-        let (_responder, address) = serve(&mirror);
+        let (_responder, address) = mirror.serve();
         mirror.configure(address, options);
         assert_eq!(once(&mirror), (Some(0), String::new()));
         assert_eq!(fs::read(&mirror.copy).unwrap(), b"");
@@ -103,7 +95,7 @@ fn an_empty_log_is_complete_when_that_is_known() {
 #[test]
 fn in_protocol_1_the_byte_at_the_end_says_that_it_is_the_end() {
     let mut mirror = Mirror::of(&lines("first", 1000));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "protocol=1");
     assert_eq!(once(&mirror), (Some(0), String::new()));
     assert_kept(&mirror);
@@ -222,7 +214,7 @@ fn who_asks_it_to_end_before_is_told_what_is_missing() {
 #[test]
 fn a_copy_that_another_fetcher_keeps_is_left_to_it() {
     let mirror = Mirror::of(b"content");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let other = mirror.fetch_logs(address);
     mirror.wait_exact_by(&other);
     let (code, stderr) = once(&mirror);
@@ -235,7 +227,7 @@ fn a_rotated_file_that_is_still_open_is_waited_for() {
     let mut mirror = Mirror::of(&lines("first", 1000));
     // Longer open than the responder waits for.
     let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     assert_eq!(once(&mirror), (Some(0), String::new()));
     mirror.append(&lines("first, still", 100));
@@ -250,7 +242,7 @@ fn a_log_that_is_rotated_while_it_is_fetched_is_complete_with_the_next_one() {
     let mut mirror = Mirror::of(&lines("old", 1000).repeat(5000));
     // The end of the old file is told before the file has ended.
     let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     let fetcher = mirror.fetch_logs_as(&["--once"]);
     mirror.rotate_while_fetched(&fetcher, &lines("new", 100));
@@ -262,7 +254,7 @@ fn a_log_that_is_rotated_while_it_is_fetched_is_complete_with_the_next_one() {
 #[test]
 fn bytes_that_were_lost_are_not_here() {
     let mut mirror = Mirror::of(&lines("first", 100));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     assert_eq!(once(&mirror), (Some(0), String::new()));
     let (inode, have) = (mirror.inode(), mirror.generations[0].len());
@@ -281,7 +273,7 @@ fn bytes_that_were_lost_are_not_here() {
 #[test]
 fn bytes_that_came_late_and_can_not_be_kept_are_not_here() {
     let mut mirror = Mirror::of(&lines("first", 20_000));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     assert_eq!(once(&mirror), (Some(0), String::new()));
     let inode = mirror.inode();

@@ -70,14 +70,10 @@ fn compress(plain: &Path, (tool, suffix): (&str, &str)) {
     replace(plain, suffix, &packed(tool, &fs::read(plain).unwrap()));
 }
 
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
-}
-
 /// The mirror of a log that was fetched by a fetcher that is down now.
 fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
     let mirror = Mirror::of(content);
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     fetcher.stop();
@@ -122,7 +118,7 @@ fn every_generation_that_was_missed_and_compressed_arrives_in_its_order() {
 #[test]
 fn what_is_compressed_while_it_is_followed_costs_nothing() {
     let mut mirror = Mirror::of(&lines("first", 100));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     for round in 0..12 {
         mirror.append(&lines("more", 2_000));

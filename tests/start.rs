@@ -10,23 +10,15 @@ use std::fs;
 use std::net::SocketAddr;
 
 use common::{Program, wait_until};
-use mirror::{Mirror, with_suffix};
+use mirror::{Mirror, lines, with_suffix};
 use nix::sys::signal::Signal;
 use original::OriginalResponder;
-
-fn lines(word: &str, count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
-}
-
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
-}
 
 /// A log of which nothing but what is written from now on is fetched: what was there before is no
 /// part of what has to be kept.
 fn fetched_from_its_end(content: &[u8]) -> (Mirror, Program, SocketAddr, Program) {
     let mut mirror = Mirror::of(content);
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, "start=end");
     wait_until("it follows", || mirror.well() && mirror.pointer_word() != "");
     mirror.generations = vec![Vec::new()];
@@ -102,7 +94,7 @@ fn with_its_history_every_rotated_generation_comes_first_and_in_order() {
     for number in 2..6 {
         mirror.rotate(&lines(&format!("generation {number}"), number * 100));
     }
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, "start=history");
     mirror.wait_exact_by(&fetcher);
     fetcher.wait_said(&format!("rotated to {}", mirror.inode()));
@@ -122,7 +114,7 @@ fn a_copy_without_its_pointer_is_compared_from_its_beginning_wherever_it_should_
         let current = lines("current", 100);
         mirror.rotate(&current);
         mirror.generations.remove(0);
-        let (_responder, address) = serve(&mirror);
+        let (_responder, address) = mirror.serve();
         fs::write(&mirror.copy, &current[..50]).unwrap();
         let fetcher = mirror.fetch_logs_with(address, start);
         mirror.wait_exact_by(&fetcher);

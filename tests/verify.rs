@@ -26,13 +26,9 @@ use fetchlogs::proto::refusal::{Code, Refusal, emit_refusal};
 use fetchlogs::sys::fs::DiskFs;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mirror::{Mirror, with_suffix};
+use mirror::{Mirror, lines, with_suffix};
 use original::OriginalResponder;
 use scripted::Scripted;
-
-fn lines(word: &str, count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
-}
 
 /// A log with three rotated generations and the current one, all of them fetched.
 struct Bed {
@@ -45,7 +41,7 @@ struct Bed {
 impl Bed {
     fn new() -> Bed {
         let mut mirror = Mirror::of(&lines("generation 1", 10_000));
-        let (responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+        let (responder, address) = mirror.serve();
         mirror.configure(address, "");
         for number in 2..5 {
             assert_eq!(once(&mirror, &[]), Some(0));
@@ -413,7 +409,7 @@ fn a_part_of_a_generation_is_proved_as_that_part() {
 fn a_copy_that_was_begun_at_the_end_is_proved_from_there() {
     let old = lines("old", 1000);
     let mut mirror = Mirror::of(&old);
-    let (_responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "start=end");
     assert_eq!(once(&mirror, &[]), Some(0));
     let start = format!("127.0.0.1 {} copy {} ", mirror.log.display(), mirror.inode());
@@ -431,7 +427,7 @@ fn a_copy_that_was_begun_at_the_end_is_proved_from_there() {
 #[test]
 fn a_copy_that_was_fetched_in_protocol_1_is_asked_for_by_its_number() {
     let mirror = Mirror::of(&[lines("line", 1000), vec![7], lines("line", 10)].concat());
-    let (_responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "protocol=1");
     assert_eq!(once(&mirror, &[]), Some(0));
     let (code, told) = verify(&mirror);
@@ -472,7 +468,7 @@ fn nothing_is_proved_where_nothing_was_fetched_or_nobody_answers() {
 #[test]
 fn a_copy_that_does_not_fit_its_pointer_is_not_proved() {
     let mirror = Mirror::of(&lines("line", 100));
-    let (_responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     assert_eq!(once(&mirror, &[]), Some(0));
     let start = format!("127.0.0.1 {} copy ", mirror.log.display());
@@ -507,7 +503,7 @@ fn the_receipt_is_everything_fetched_and_then_proved() {
 fn the_receipt_is_not_given_while_a_generation_is_missing() {
     let mut mirror = Mirror::of(&lines("old", 1000).repeat(5000));
     let writer = fs::File::options().append(true).open(&mirror.log).unwrap();
-    let (_responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    let (_responder, address) = mirror.serve();
     mirror.configure(address, "");
     let fetcher = mirror.fetch_logs_as(&["--once", "--verify"]);
     mirror.rotate_while_fetched(&fetcher, &lines("new", 100));
@@ -523,7 +519,7 @@ fn the_receipt_is_not_given_while_a_generation_is_missing() {
 /// The mirror of seven bytes, and a responder that says what a test wants to a question for them.
 fn scripted() -> (Mirror, Scripted) {
     let mirror = Mirror::of(b"content");
-    let (responder, address) = mirror.serve_logs("127.0.0.1:0".parse().unwrap());
+    let (responder, address) = mirror.serve();
     mirror.configure(address, "");
     assert_eq!(once(&mirror, &[]), Some(0));
     responder.stop();

@@ -210,6 +210,11 @@ impl Mirror {
         command
     }
 
+    /// Starts our responder at a free address, and gives it.
+    pub fn serve(&self) -> (Program, SocketAddr) {
+        self.serve_logs(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
     /// Starts our responder at `address`, or at a free one if it has no port, and gives where it
     /// listens.
     pub fn serve_logs(&self, mut address: SocketAddr) -> (Program, SocketAddr) {
@@ -228,6 +233,11 @@ impl Mirror {
         let address = line.rsplit(' ').next().unwrap().parse().unwrap();
         (program, address)
     }
+}
+
+/// So many lines, each with its number.
+pub fn lines(word: &str, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
 }
 
 /// `path` and a dot and `suffix`.

@@ -8,19 +8,12 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 
 use crate::common::{Program, wait_seeing, wait_until};
-use crate::mirror::{Mirror, with_suffix};
-
-fn lines(word: &str, count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
-}
-
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
-}
+use crate::mirror::{Mirror, lines, with_suffix};
+use crate::shelf;
 
 fn fetched_with(content: &[u8], options: &str) -> (Mirror, Program, SocketAddr) {
     let mirror = Mirror::of(content);
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, options);
     wait_seeing("it is well", || mirror.well(), || fetcher.lines().join("\n"));
     if options.is_empty() {
@@ -32,20 +25,6 @@ fn fetched_with(content: &[u8], options: &str) -> (Mirror, Program, SocketAddr) 
 
 fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
     fetched_with(content, "")
-}
-
-/// Everything here, however it is called.
-fn shelf(mirror: &Mirror) -> Vec<(String, Vec<u8>)> {
-    let mut all: Vec<_> = fs::read_dir(mirror.copy.parent().unwrap())
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| {
-            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap_or_default())
-        })
-        .filter(|(name, _)| name.starts_with("app.log") && !name.contains("pointer"))
-        .collect();
-    all.sort();
-    all
 }
 
 fn sketch(mirror: &Mirror) -> String {
@@ -129,7 +108,7 @@ fn a_log_emptied_in_place_before_the_first_byte_behind_start_end_is_noticed() {
 fn bytes_that_were_heard_of_and_are_not_there_at_the_end_are_told() {
     let old = lines("old", 4_000_000);
     let mut mirror = Mirror::of(&old);
-    let (mut responder, address) = serve(&mirror);
+    let (mut responder, address) = mirror.serve();
     let mut fetcher = mirror.fetch_logs(address);
     wait_until("some of it is here", || {
         fs::metadata(&mirror.copy).is_ok_and(|facts| facts.len() > 100_000)
@@ -151,7 +130,7 @@ fn bytes_that_were_heard_of_and_are_not_there_at_the_end_are_told() {
 fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
     let old = lines("old", 4_000_000);
     let mirror = Mirror::of(&old);
-    let (mut responder, address) = serve(&mirror);
+    let (mut responder, address) = mirror.serve();
     let mut fetcher = mirror.fetch_logs(address);
     wait_until("some of it is here", || {
         fs::metadata(&mirror.copy).is_ok_and(|facts| facts.len() > 100_000)
@@ -171,7 +150,7 @@ fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
 fn from_now_on_means_all_of_a_file_that_was_not_there_yet() {
     let mirror = Mirror::of(b"");
     fs::remove_file(&mirror.log).unwrap();
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, "start=end");
     fetcher.wait_said("missing");
     fs::write(&mirror.log, lines("line", 10)).unwrap();
@@ -273,7 +252,7 @@ fn a_copy_of_protocol_1_goes_on_in_protocol_2() {
     let content = [lines("first", 100), b"bell \x07 bell\n".to_vec()].concat();
     let first_len = content.len();
     let mut mirror = Mirror::of(&content);
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, "protocol=1");
     mirror.wait_exact_by(&fetcher);
     fetcher.stop();

@@ -9,3 +9,21 @@ mod original;
 
 mod fetching;
 mod serving;
+
+use std::fs;
+
+use mirror::Mirror;
+
+/// The copy and all archives, with their names.
+fn shelf(mirror: &Mirror) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(mirror.copy.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap_or_default())
+        })
+        .filter(|(name, _)| name.starts_with("app.log") && !name.contains("pointer"))
+        .collect();
+    all.sort();
+    all
+}

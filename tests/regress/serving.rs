@@ -9,25 +9,18 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 
 use crate::common::{Program, wait_seeing, wait_until};
-use crate::mirror::{Mirror, with_suffix};
-
-fn lines(word: &str, count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| format!("{word} {number}\n").into_bytes()).collect()
-}
+use crate::mirror::{Mirror, lines, with_suffix};
+use crate::shelf;
 
 /// A copy that is complete, and nobody fetches any more; the responder goes on.
 fn fetched(content: &[u8]) -> (Mirror, Program, SocketAddr) {
     let mirror = Mirror::of(content);
-    let (responder, address) = serve(&mirror);
+    let (responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     wait_until("it is well", || mirror.well());
     fetcher.stop();
     (mirror, responder, address)
-}
-
-fn serve(mirror: &Mirror) -> (Program, SocketAddr) {
-    mirror.serve_logs("127.0.0.1:0".parse().unwrap())
 }
 
 /// Waits until the clock of the file system has gone on.
@@ -41,27 +34,13 @@ fn tick(mirror: &Mirror) {
     wait_until("the clock goes on", || now() > begun + Duration::from_millis(10));
 }
 
-/// The copy and all archives.
-fn kept(mirror: &Mirror) -> Vec<(String, Vec<u8>)> {
-    let mut all: Vec<_> = fs::read_dir(mirror.copy.parent().unwrap())
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| {
-            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap_or_default())
-        })
-        .filter(|(name, _)| name.starts_with("app.log") && !name.contains("pointer"))
-        .collect();
-    all.sort();
-    all
-}
-
 fn sketch(mirror: &Mirror) -> String {
     let sketch = |(name, bytes): &(String, Vec<u8>)| {
         let head = bytes[..bytes.len().min(30)].escape_ascii().to_string();
         let tail = bytes[bytes.len().saturating_sub(30)..].escape_ascii().to_string();
         format!("{name}: {} bytes {head} .. {tail}", bytes.len())
     };
-    kept(mirror).iter().map(sketch).collect::<Vec<_>>().join("\n")
+    shelf(mirror).iter().map(sketch).collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until the copy ends as the log does, and the fetcher is well.
@@ -79,7 +58,7 @@ fn settle(mirror: &Mirror, fetcher: &Program) -> String {
 /// How often this is in what is kept.
 fn count(mirror: &Mirror, needle: &[u8]) -> usize {
     let count = |bytes: &[u8]| bytes.windows(needle.len()).filter(|w| *w == needle).count();
-    kept(mirror).iter().map(|(_, bytes)| count(bytes)).sum()
+    shelf(mirror).iter().map(|(_, bytes)| count(bytes)).sum()
 }
 
 #[test]
@@ -102,7 +81,7 @@ fn a_history_has_no_plain_copy_of_the_current_log() {
     tick(&mirror);
     fs::copy(&mirror.log, with_suffix(&mirror.log, "1")).unwrap();
     mirror.append(b"it goes on\n");
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs_with(address, "start=history");
     let seen = settle(&mirror, &fetcher);
     assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
@@ -125,7 +104,7 @@ fn an_edited_copy_of_the_log_is_not_what_it_was_emptied_from() {
 #[test]
 fn a_plain_copy_of_the_log_is_no_generation_for_a_fetcher_that_follows_it() {
     let mut mirror = Mirror::of(&lines("first", 100));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     tick(&mirror);
@@ -164,7 +143,7 @@ fn rotated_logs_brought_back_by_a_plain_cp_come_in_their_order() {
 #[test]
 fn what_follows_a_lost_empty_log_is_not_what_was_fetched_before_it() {
     let mut mirror = Mirror::of(&lines("first", 100));
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     // rename, create, and the daemon writes one line more before it opens the new one
@@ -194,7 +173,7 @@ fn a_report_that_is_written_anew_in_place_is_another_generation() {
         |day: &str, count: usize| [day.as_bytes(), &b"nothing to tell\n".repeat(count)].concat();
     for length in [100, 150] {
         let mut mirror = Mirror::of(&report("day one\n", 100));
-        let (responder, address) = serve(&mirror);
+        let (responder, address) = mirror.serve();
         let fetcher = mirror.fetch_logs(address);
         mirror.wait_exact_by(&fetcher);
         wait_until("it is well", || mirror.well());
@@ -233,7 +212,7 @@ fn what_follows_a_lost_log_is_the_next_one_though_the_clock_was_set_back() {
 fn a_file_named_otherwise_does_not_bring_the_others_out_of_order() {
     let mut mirror = Mirror::of(&lines("first", 100));
     fs::write(with_suffix(&mirror.log, "2026-11-20"), "saved by somebody\n").unwrap();
-    let (_responder, address) = serve(&mirror);
+    let (_responder, address) = mirror.serve();
     let fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     wait_until("it is well", || mirror.well());
