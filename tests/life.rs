@@ -12,6 +12,8 @@ mod common;
 mod mirror;
 #[path = "common/original.rs"]
 mod original;
+#[path = "common/tally.rs"]
+mod tally;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,6 +24,7 @@ use std::time::Duration;
 use chance::Chance;
 use common::{Program, wait_seeing};
 use mirror::Mirror;
+use tally::tally;
 
 /// Kills in a run of the usual length, of either program.
 const KILLS: u64 = 200;
@@ -65,7 +68,7 @@ fn killed_on_both_ends_at_random_moments_every_generation_is_there_once() {
     let mut fetcher = mirror.fetch_logs(address);
     mirror.wait_exact_by(&fetcher);
     let kills = KILLS * number("FETCHLOGS_TORTURE", 1);
-    let mut lost = 0;
+    let (mut lost, mut of_responder, mut of_fetcher) = (0, 0, 0);
     for kill in 1..=kills {
         if kill % 50 == 0 {
             // Else a slow machine never comes to an end: there is a rotation in every second life.
@@ -79,9 +82,11 @@ fn killed_on_both_ends_at_random_moments_every_generation_is_there_once() {
         let which = chance.below(2);
         if both || which == 0 {
             responder.kill();
+            of_responder += 1;
         }
         if both || which == 1 {
             fetcher.kill();
+            of_fetcher += 1;
             lost += fetcher.said("lost");
         }
         if chance.below(2) == 0 {
@@ -103,6 +108,8 @@ fn killed_on_both_ends_at_random_moments_every_generation_is_there_once() {
     let total: usize = mirror.generations.iter().map(Vec::len).sum();
     eprintln!("{kills} kills, {} generations, {total} bytes", mirror.generations.len());
     assert_eq!(lost, 0, "{:?}", fetcher.lines());
+    tally("kill -9: of serve_logs at random moments", of_responder);
+    tally("kill -9: of fetch_logs at random moments", of_fetcher);
     fetcher.stop();
     let mut receipt = mirror.fetch_logs_as(&["--once", "--verify"]);
     // A line for each generation: it is patient as long as they come.

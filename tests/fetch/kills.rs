@@ -61,6 +61,7 @@ fn killed_at_every_call_of_a_rotation_it_goes_on_without_gap_or_repeat() {
         }
     }
     eprintln!("{kills} kills at calls");
+    tally("kill -9: of fetch_logs at each call of two rotations", kills.into());
     assert!(kills >= 20, "only {kills} kills");
 }
 
@@ -107,6 +108,7 @@ fn killed_at_random_moments_it_has_every_generation_once_in_order_and_complete()
     let generations = truth.generations();
     let bytes: usize = generations.iter().map(Vec::len).sum();
     eprintln!("{kills} kills, {} generations, {bytes} bytes", generations.len());
+    tally("kill -9: of fetch_logs at random moments", kills);
     // The judge is right: every byte is a function of its place.
     assert_eq!(generations[1].first().copied(), generations[1].first().map(|_| byte(2, 0)));
     assert_eq!(running.said("lost"), 0);

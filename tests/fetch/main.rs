@@ -21,6 +21,8 @@ mod rotation;
 #[path = "../common/scripted.rs"]
 mod scripted;
 mod signals;
+#[path = "../common/tally.rs"]
+mod tally;
 mod trouble;
 #[path = "../common/truth.rs"]
 mod truth;
@@ -39,6 +41,7 @@ use fetchlogs::fetch::pointer::{Held, Pointer, emit_pointer, parse_pointer};
 use left_out::{left_out, tell};
 use nix::sys::signal::Signal;
 use scripted::Scripted;
+use tally::tally;
 use truth::{Truth, byte, content};
 
 const FETCH_LOGS: &str = env!("CARGO_BIN_EXE_fetch_logs");
