@@ -292,6 +292,8 @@ fn an_answer_in_protocol_1_is_of_no_file_whose_name_protocol_1_cannot_carry() {
     assert_eq!(site.copy("log"), None);
 }
 
+/// Found by reading: late bytes were read by a loop of their own, which a responder that says `W` for ever
+/// kept going, and the whole fetcher with it.
 #[test]
 fn who_works_on_late_bytes_for_ever_does_not_hold_up_the_source() {
     let responder = Scripted::new();

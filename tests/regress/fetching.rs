@@ -60,6 +60,8 @@ fn holds(mirror: &Mirror, needle: &[u8]) -> usize {
         .sum()
 }
 
+/// Found by reading: a log emptied and regrown while the copy had been renamed was taken for the old
+/// one, since a copy that begins in the middle had nothing before its first byte to be compared.
 #[test]
 fn a_log_emptied_in_place_after_a_local_rotation_is_noticed() {
     let (mut mirror, _responder, address) = fetched(&lines("old", 100));
@@ -77,6 +79,8 @@ fn a_log_emptied_in_place_after_a_local_rotation_is_noticed() {
     assert_eq!(holds(&mirror, b"new 0\n"), 1, "{}", sketch(&mirror));
 }
 
+/// Found by reading: what somebody wrote behind a renamed copy was counted as the source's, and as many
+/// bytes of the source were passed over.
 #[test]
 fn a_line_that_a_local_rotation_adds_to_the_renamed_copy_costs_no_byte_of_the_source() {
     let (mut mirror, _responder, address) = fetched(&lines("old", 100));
@@ -94,6 +98,8 @@ fn a_line_that_a_local_rotation_adds_to_the_renamed_copy_costs_no_byte_of_the_so
     );
 }
 
+/// Found by reading: a source begun at its end was asked for by its inode number alone, and a log emptied
+/// since then was read from the middle.
 #[test]
 fn a_log_emptied_in_place_before_the_first_byte_behind_start_end_is_noticed() {
     let (mut mirror, _responder, address) = fetched_with(&lines("old", 100), "start=end");
@@ -104,6 +110,8 @@ fn a_log_emptied_in_place_before_the_first_byte_behind_start_end_is_noticed() {
     assert_eq!(holds(&mirror, b"new 0\n"), 1, "{}", sketch(&mirror));
 }
 
+/// Found by reading: a rotated copy that had less than was heard of ended as if it were complete; the size
+/// that was heard of was not kept.
 #[test]
 fn bytes_that_were_heard_of_and_are_not_there_at_the_end_are_told() {
     let old = lines("old", 4_000_000);
@@ -126,6 +134,7 @@ fn bytes_that_were_heard_of_and_are_not_there_at_the_end_are_told() {
     fetcher.wait_said("lost");
 }
 
+/// Found by reading: a log cut behind what had been fetched lost bytes without a word.
 #[test]
 fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
     let old = lines("old", 4_000_000);
@@ -146,6 +155,8 @@ fn a_log_cut_to_a_part_that_was_not_fetched_is_told() {
     fetcher.wait_said("lost");
 }
 
+/// Found by reading: the first lines of a file that appeared later were skipped; its end was asked for
+/// though all of it was new.
 #[test]
 fn from_now_on_means_all_of_a_file_that_was_not_there_yet() {
     let mirror = Mirror::of(b"");
@@ -162,6 +173,7 @@ fn from_now_on_means_all_of_a_file_that_was_not_there_yet() {
     assert_eq!(holds(&mirror, b"line 0\n"), 1, "SILENT:\n{seen}");
 }
 
+/// Found by reading: a damaged last line of the manifest was taken for one torn by a crash and cut off.
 #[test]
 fn a_damaged_last_line_of_the_manifest_is_told() {
     let (mut mirror, _responder, address) = fetched(&lines("first", 100));
@@ -191,6 +203,7 @@ fn a_damaged_last_line_of_the_manifest_is_told() {
     assert!(told.contains(" manifest damaged: 1 line can't be read\n"), "{told}");
 }
 
+/// Found by reading: a manifest that was gone was begun anew without a word.
 #[test]
 fn a_missing_manifest_is_told() {
     let (mut mirror, _responder, address) = fetched(&lines("first", 100));
@@ -206,6 +219,8 @@ fn a_missing_manifest_is_told() {
     fetcher.wait_said("manifest has 0 bytes, and not ");
 }
 
+/// Found by reading: of two archives that had the same name at different times only one was proved; the
+/// lines were looked up by name.
 #[test]
 fn archives_that_had_one_name_are_proved_each_by_its_own_line() {
     let (mut mirror, _responder, address) = fetched(&lines("first", 100));
@@ -247,6 +262,8 @@ fn archives_that_had_one_name_are_proved_each_by_its_own_line() {
     assert_eq!(code, Some(1), "{told}");
 }
 
+/// Found by reading: protocol 2 compared digests of bytes that protocol 1 had masked, and told a loss that
+/// was none.
 #[test]
 fn a_copy_of_protocol_1_goes_on_in_protocol_2() {
     let content = [lines("first", 100), b"bell \x07 bell\n".to_vec()].concat();

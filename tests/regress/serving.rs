@@ -61,6 +61,7 @@ fn count(mirror: &Mirror, needle: &[u8]) -> usize {
     shelf(mirror).iter().map(|(_, bytes)| count(bytes)).sum()
 }
 
+/// Found by reading: a plain copy of the log under a rotated name was served as a generation of its own.
 #[test]
 fn a_plain_copy_of_the_current_log_is_not_a_generation_of_its_own() {
     let (mut mirror, _responder, address) = fetched(&lines("first", 100));
@@ -75,6 +76,7 @@ fn a_plain_copy_of_the_current_log_is_not_a_generation_of_its_own() {
     assert_eq!(count(&mirror, b"second 0\n"), 1, "{seen}");
 }
 
+/// Found by reading: the history of a log had a plain copy of the log itself in front of it.
 #[test]
 fn a_history_has_no_plain_copy_of_the_current_log() {
     let mut mirror = Mirror::of(&lines("only", 100));
@@ -87,6 +89,7 @@ fn a_history_has_no_plain_copy_of_the_current_log() {
     assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
 }
 
+/// Found by reading: an edited copy of the log was taken for what the log had been emptied from.
 #[test]
 fn an_edited_copy_of_the_log_is_not_what_it_was_emptied_from() {
     let (mut mirror, _responder, address) = fetched(&lines("only", 100));
@@ -101,6 +104,7 @@ fn an_edited_copy_of_the_log_is_not_what_it_was_emptied_from() {
     assert_eq!(count(&mirror, b"only 0\n"), 1, "{seen}");
 }
 
+/// Found by reading: a fetcher that followed a log was sent a plain copy of it as the next generation.
 #[test]
 fn a_plain_copy_of_the_log_is_no_generation_for_a_fetcher_that_follows_it() {
     let mut mirror = Mirror::of(&lines("first", 100));
@@ -116,6 +120,7 @@ fn a_plain_copy_of_the_log_is_no_generation_for_a_fetcher_that_follows_it() {
     assert_eq!(count(&mirror, b"first 0\n"), 1, "{seen}");
 }
 
+/// Found by reading: logs restored one after the other were put in order by the birth of their files.
 #[test]
 fn rotated_logs_brought_back_by_a_plain_cp_come_in_their_order() {
     let (mut mirror, responder, address) = fetched(&lines("first", 500));
@@ -140,6 +145,8 @@ fn rotated_logs_brought_back_by_a_plain_cp_come_in_their_order() {
     assert!(mirror.kept() == mirror.generations, "{seen}");
 }
 
+/// Found by reading: what follows an empty log that is gone was looked for by time alone, and what had been
+/// fetched before came once more.
 #[test]
 fn what_follows_a_lost_empty_log_is_not_what_was_fetched_before_it() {
     let mut mirror = Mirror::of(&lines("first", 100));
@@ -167,6 +174,8 @@ fn what_follows_a_lost_empty_log_is_not_what_was_fetched_before_it() {
     assert_eq!(count(&mirror, b"first 0\n"), 1, "{seen}");
 }
 
+/// Found by reading: a file written anew in place to the same length or more was read on from the middle;
+/// nobody looked at the bytes before the place.
 #[test]
 fn a_report_that_is_written_anew_in_place_is_another_generation() {
     let report =
@@ -189,6 +198,8 @@ fn a_report_that_is_written_anew_in_place_is_another_generation() {
     }
 }
 
+/// Found by reading: with the clock set back, what followed a lost log was skipped: times were believed
+/// against names.
 #[test]
 fn what_follows_a_lost_log_is_the_next_one_though_the_clock_was_set_back() {
     let (mut mirror, _responder, address) = fetched(&lines("first", 100));
@@ -208,6 +219,8 @@ fn what_follows_a_lost_log_is_the_next_one_though_the_clock_was_set_back() {
     assert_eq!(count(&mirror, b"second 0\n"), 1, "{seen}");
 }
 
+/// Found by killing: a file with another kind of name turned the order of the rotated ones round where
+/// renaming and emptying in place are mixed.
 #[test]
 fn a_file_named_otherwise_does_not_bring_the_others_out_of_order() {
     let mut mirror = Mirror::of(&lines("first", 100));
