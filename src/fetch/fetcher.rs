@@ -88,7 +88,10 @@ impl Fetcher {
         let jobs = Jobs::start(Arc::clone(&waker))?;
         let fs = DiskFs::default();
         let boot = fs.boot_id()?.into();
-        let board = Board::new(&settings.snmp_dir, clock::now())?;
+        let board = Board::new(&settings.snmp_dir, clock::now()).map_err(|error| {
+            let (dir, cause) = (settings.snmp_dir.display(), cause(&error));
+            io::Error::new(error.kind(), format!("cannot use directory {dir}: {cause}"))
+        })?;
         Ok(Fetcher {
             settings,
             evloop,

@@ -5,16 +5,22 @@
 //! `FETCHLOGS_TORTURE=N` makes all of it longer (CONTRIBUTING.md); `FETCHLOGS_SEED=N` repeats the chances
 //! of a run, which prints its seed. Several stages run at the same time, since mostly they wait.
 
+mod calls;
 #[path = "../common/chance.rs"]
 mod chance;
 #[path = "../common/mod.rs"]
 mod common;
+mod failing;
+mod faults;
 #[path = "../common/left_out.rs"]
 mod left_out;
 mod random;
+mod script;
 mod stage;
 #[path = "../common/tally.rs"]
 mod tally;
+#[path = "../common/tracer.rs"]
+mod tracer;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -196,10 +196,21 @@ impl Log {
     /// Whether the pointer says that so much of the current generation is on disk here that the next
     /// request tells digests of it: a fetcher goes back by 256 bytes.
     pub fn is_begun_on_disk(&self) -> bool {
+        self.on_disk().is_some_and(|on_disk| on_disk > 256)
+    }
+
+    /// Whether the pointer says that all of the current generation is on disk here.
+    pub fn is_settled(&self) -> bool {
+        self.on_disk() == self.generations.last().map(|current| current.len() as u64)
+    }
+
+    /// How many bytes of the current generation the pointer says to be on disk here.
+    fn on_disk(&self) -> Option<u64> {
         let pointer = fs::read_to_string(format!("{}.pointer", self.copy.display()));
         let pointer = pointer.unwrap_or_default();
         let mut words = pointer.split_ascii_whitespace().map(str::parse::<u64>);
-        words.next() == Some(Ok(inode(&self.path))) && matches!(words.next(), Some(Ok(257..)))
+        let current = words.next()? == Ok(inode(&self.path));
+        words.next()?.ok().filter(|_| current)
     }
 
     /// How many rotated files there are.
