@@ -83,6 +83,7 @@ pub struct Fetcher {
 impl Fetcher {
     /// Sets everything up; nothing is connected or written but the status directory.
     pub fn new(settings: Settings, event_log: EventLog) -> io::Result<Fetcher> {
+        signal::ignore_sigxfsz()?;
         let evloop = EventLoop::new()?;
         let waker = Arc::new(evloop.waker()?);
         let jobs = Jobs::start(Arc::clone(&waker))?;

@@ -1,8 +1,11 @@
 //! What was told wrongly, or not at all, when a call failed.
 
+use std::fs;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 
 use crate::common::{Dir, Program, wait_until};
@@ -75,4 +78,44 @@ fn a_connection_that_cannot_be_watched_is_told_and_then_served() {
     let told = "cannot accept connections for now: Out of memory";
     wait_until("it is told", || traced.stderr().contains(told));
     traced.signal(Signal::SIGTERM);
+}
+
+/// Found by failing calls: with a limit on the size of files `fetch_logs` was ended by SIGXFSZ at the first
+/// write beyond it, without a word, and so at each start: nobody ignored the signal that comes with the error.
+#[test]
+fn a_copy_beyond_the_limit_of_file_size_is_told_and_the_fetcher_goes_on() {
+    let mirror = Mirror::of(&vec![b'x'; 200_000]);
+    let (_responder, address) = mirror.serve();
+    mirror.configure(address, "");
+    let mut command = mirror.command(&[]);
+    // SAFETY: between fork and exec it makes this one system call.
+    unsafe {
+        command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_FSIZE, 100_000, 100_000)?));
+    }
+    let mut fetcher = Program::spawn(&mut command);
+    wait_until("it is told, or over", || {
+        fetcher.said("ERR write data file: File too large") > 0 || fetcher.try_ended().is_some()
+    });
+    assert_eq!(fetcher.try_ended(), None);
+    fetcher.stop();
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+}
+
+/// Found by failing calls: when the directory of copies was removed and made again between two checkpoints,
+/// the next one synced the removed copy, wrote its pointer into the new directory and found nothing wrong:
+/// what came was written to a file without a name, until the fetcher was started anew.
+#[test]
+fn a_copy_that_somebody_removed_is_told_and_fetched_again() {
+    let mut mirror = Mirror::of(b"the first line\n");
+    let (_responder, address) = mirror.serve();
+    mirror.configure(address, "");
+    let fetcher = mirror.fetch_logs_as(&["--sync", "50ms"]);
+    mirror.wait_exact_by(&fetcher);
+    let centre = mirror.copy.parent().unwrap();
+    fs::remove_dir_all(centre).unwrap();
+    fs::create_dir(centre).unwrap();
+    mirror.append(b"the second line\n");
+    fetcher.wait_said("somebody removed it");
+    mirror.wait_exact_by(&fetcher);
 }

@@ -15,6 +15,7 @@ mod faults;
 #[path = "../common/left_out.rs"]
 mod left_out;
 mod random;
+mod resources;
 mod script;
 mod stage;
 #[path = "../common/tally.rs"]
