@@ -191,9 +191,7 @@ fn run(settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, Strin
     if descriptors < config.sources.len() as u64 * 2 + 64 {
         log::warn!("{descriptors} descriptors are few for {} sources", config.sources.len());
     }
-    let snmp_dir = settings.snmp_dir.display().to_string();
-    let mut fetcher = Fetcher::new(settings, event_log)
-        .map_err(cannot(format_args!("use directory {snmp_dir}")))?;
+    let mut fetcher = Fetcher::new(settings, event_log).map_err(cannot("begin"))?;
     fetcher.obey_signals().map_err(cannot("catch signals"))?;
     let ended = fetcher.run(config).map_err(cannot("go on"));
     diagnostics.flush(Duration::from_millis(100));

@@ -83,12 +83,16 @@ pub struct Fetcher {
 impl Fetcher {
     /// Sets everything up; nothing is connected or written but the status directory.
     pub fn new(settings: Settings, event_log: EventLog) -> io::Result<Fetcher> {
+        signal::ignore_sigxfsz()?;
         let evloop = EventLoop::new()?;
         let waker = Arc::new(evloop.waker()?);
         let jobs = Jobs::start(Arc::clone(&waker))?;
         let fs = DiskFs::default();
         let boot = fs.boot_id()?.into();
-        let board = Board::new(&settings.snmp_dir, clock::now())?;
+        let board = Board::new(&settings.snmp_dir, clock::now()).map_err(|error| {
+            let (dir, cause) = (settings.snmp_dir.display(), cause(&error));
+            io::Error::new(error.kind(), format!("cannot use directory {dir}: {cause}"))
+        })?;
         Ok(Fetcher {
             settings,
             evloop,

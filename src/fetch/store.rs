@@ -74,6 +74,9 @@ pub enum StoreFault {
     /// The copy is not what this process left there.
     #[error("cannot go on with {}: it was changed by somebody else", .0.display())]
     Changed(PathBuf),
+    /// The copy has no name any more.
+    #[error("cannot go on with {}: somebody removed it", .0.display())]
+    Removed(PathBuf),
 }
 
 pub(super) type Done<T> = Result<T, StoreFault>;

@@ -74,6 +74,14 @@ impl Listeners {
         }
     }
 
+    /// Something is missing that a connection needs: nobody comes in for a while, and that is told.
+    pub fn pause(&mut self, now: Instant, error: &io::Error) {
+        if self.told.may_tell(now) {
+            sentences::cannot_accept(error);
+        }
+        self.paused_until = Some(now + PAUSE);
+    }
+
     /// A connection ended: what was missing may be there again.
     pub fn resume(&mut self) {
         self.paused_until = None;
@@ -102,10 +110,7 @@ impl Listeners {
                     // That one was gone before it was accepted (accept(2), "Error handling").
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        if self.told.may_tell(now) {
-                            sentences::cannot_accept(&error);
-                        }
-                        self.paused_until = Some(now + PAUSE);
+                        self.pause(now, &error);
                         return None;
                     }
                 }

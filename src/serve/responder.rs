@@ -292,14 +292,15 @@ impl Responder {
             let Some((stream, peer)) = self.listeners.accept(now) else { return };
             if !self.allow.permits(peer.ip()) {
                 self.strangers.note(now, peer.ip());
-            } else if let Err(error) = self.welcome(stream, peer, now) {
+            } else if let Err(error) = net::prepare_accepted(&stream) {
                 sentences::not_welcomed(peer, &error);
+            } else if let Err(error) = self.welcome(stream, peer, now) {
+                self.listeners.pause(now, &error);
             }
         }
     }
 
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) -> io::Result<()> {
-        net::prepare_accepted(&stream)?;
         let times = self.desk.times;
         let slot = self.conns.insert_with(|slot| Conn::new(slot, stream, peer, now, times));
         let Some(conn) = self.conns.get_mut(slot) else { return Ok(()) };

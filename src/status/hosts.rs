@@ -56,7 +56,13 @@ impl Hosts {
     /// Keeps its files in `dir`, which is made if it is missing. Status files of hosts that a fetcher
     /// before us knew count as ours, so that [`Hosts::show`] removes those that are gone.
     pub fn new(dir: &Path) -> io::Result<Hosts> {
-        std::fs::create_dir_all(dir)?;
+        if let Err(error) = std::fs::create_dir_all(dir) {
+            // What is there already is no fault, if it is a directory; else why nobody knows what it is.
+            let there = error.kind() == io::ErrorKind::AlreadyExists;
+            if !there || !std::fs::metadata(dir)?.is_dir() {
+                return Err(error);
+            }
+        }
         let mut written = BTreeMap::new();
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;

@@ -30,6 +30,14 @@ pub fn obey_by_default() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes SIGXFSZ harmless: the kernel sends it with the error of a write beyond the limit of file size
+/// (setrlimit(2)), and its default action is to end the process before anybody could tell.
+pub fn ignore_sigxfsz() -> io::Result<()> {
+    // SAFETY: ignoring a signal installs no handler, so nothing of ours runs in signal context.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
 /// Makes SIGIO harmless. The kernel sends it to the holder of a file lease when somebody opens the
 /// file for writing (fcntl(2), "Leases"), and its default action is to end the process.
 pub fn ignore_sigio() -> io::Result<()> {

@@ -202,7 +202,8 @@ impl Mirror {
         Program::spawn(&mut self.command(options))
     }
 
-    fn command(&self, options: &[&str]) -> Command {
+    /// What starts it so.
+    pub fn command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch_logs"));
         command.args(["--reconnect", "100ms", "--connect-timeout", "1s", "--reply-timeout", "1s"]);
         let at = |name: &str| self.dir.path().join(name);

@@ -69,9 +69,8 @@ pub fn holds_for(time: Duration, what: &str, mut condition: impl FnMut() -> bool
 /// A program of ours that runs; killed when dropped.
 pub struct Program {
     child: Child,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
-    readers: Vec<JoinHandle<()>>,
+    stdout: Collected,
+    stderr: Collected,
 }
 
 impl Program {
@@ -84,9 +83,9 @@ impl Program {
     pub fn spawn(command: &mut Command) -> Program {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program can be started");
-        let (stdout, reader) = collect(child.stdout.take().expect("a pipe"));
-        let (stderr, other) = collect(child.stderr.take().expect("a pipe"));
-        Program { child, stdout, stderr, readers: vec![reader, other] }
+        let stdout = collect(child.stdout.take().expect("a pipe"));
+        let stderr = collect(child.stderr.take().expect("a pipe"));
+        Program { child, stdout, stderr }
     }
 
     /// Its process.
@@ -101,12 +100,12 @@ impl Program {
 
     /// What it wrote on standard output so far.
     pub fn stdout(&self) -> String {
-        self.stdout.lock().unwrap().clone()
+        self.stdout.text()
     }
 
     /// What it wrote on standard error so far.
     pub fn stderr(&self) -> String {
-        self.stderr.lock().unwrap().clone()
+        self.stderr.text()
     }
 
     /// The first line on standard output that begins with `start`, without it.
@@ -161,7 +160,8 @@ impl Program {
     /// Waits for its end, and until all that it wrote was read.
     pub fn ended(&mut self) -> ExitStatus {
         let status = wait_for("the program has ended", || self.child.try_wait().unwrap());
-        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        self.stdout.finish();
+        self.stderr.finish();
         status
     }
 }
@@ -176,8 +176,28 @@ impl Drop for Program {
     }
 }
 
+/// What comes out of a pipe.
+pub struct Collected {
+    text: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Collected {
+    /// All of it so far.
+    pub fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    /// Waits until its end was read.
+    pub fn finish(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+    }
+}
+
 /// Gathers what comes out of a pipe, line by line, so that it never fills up.
-fn collect(pipe: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+pub fn collect(pipe: impl Read + Send + 'static) -> Collected {
     let text = Arc::new(Mutex::new(String::new()));
     let gathered = Arc::clone(&text);
     let reading = std::thread::spawn(move || {
@@ -188,7 +208,7 @@ fn collect(pipe: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<
             line.clear();
         }
     });
-    (text, reading)
+    Collected { text, reading: Some(reading) }
 }
 
 /// A directory of its own for a test, by its real name; removed at the end.

@@ -6,9 +6,12 @@ mod common;
 mod mirror;
 #[path = "../common/original.rs"]
 mod original;
+#[path = "../common/tracer.rs"]
+mod tracer;
 
 mod fetching;
 mod serving;
+mod telling;
 
 use std::fs;
 
