@@ -26,6 +26,7 @@ use clap::Parser;
 use crate::config::{ServeConfig, parse_serve};
 use crate::sys::cause::cause;
 use crate::sys::limits::raise_descriptors;
+use crate::sys::linux::confine::{Keep, Needs, Tcp, confine};
 use crate::sys::text::read_whole;
 
 pub mod allow;
@@ -54,6 +55,14 @@ const CONFIG_BYTES_MAX: u64 = 64 << 20;
 /// What a responder needs besides its connections: standard streams, poll, watch, listeners, and a
 /// directory being read.
 const DESCRIPTORS_APART: u64 = 64;
+
+/// It reads, and answers who connects. A reload may name other directories and ports below 1024, so what
+/// that takes is kept.
+const NEEDS: Needs<'static> = Needs {
+    write_below: &[],
+    tcp: Tcp::Listens,
+    capabilities: &[Keep::LowPorts, Keep::Leases, Keep::ReadAll],
+};
 
 /// Serves log files to the fetchers of a central host, as they are written.
 #[derive(Debug, Parser)]
@@ -94,6 +103,7 @@ fn serve(config: ServeConfig, path: PathBuf) -> io::Result<()> {
     if limit < 2 * connections as u64 + DESCRIPTORS_APART {
         sentences::few_descriptors(limit, connections, DESCRIPTORS_APART);
     }
+    sentences::confined(confine(&NEEDS).map_err(|error| sentences::cannot_confine(&error))?);
     let mut responder = Responder::bind(config)?;
     responder.obey_signals(path)?;
     for address in responder.local_addrs() {

@@ -10,6 +10,7 @@ use super::tail::End;
 use crate::pos::Offset;
 use crate::proto::printable;
 use crate::sys::cause::cause;
+use crate::sys::linux::confine::Confined;
 use crate::sys::linux::inotify::limit_of;
 
 impl fmt::Display for CloseReason {
@@ -33,6 +34,24 @@ impl fmt::Display for CloseReason {
 /// `cannot listen at 0.0.0.0:19: Address already in use`, of the same kind.
 pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen at {address}: {}", cause(error)))
+}
+
+/// The program could not give up what it does not need.
+pub fn cannot_confine(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot give up rights: {}", cause(error)))
+}
+
+/// What the kernel can't forbid the program.
+pub fn confined(confined: Confined) {
+    match confined {
+        Confined::Wholly => log::debug!("can read files and answer who connects, and nothing else"),
+        Confined::Partly => {
+            log::info!("cannot forbid myself all that I don't need: this Landlock is an old one");
+        }
+        Confined::WithoutLandlock => log::warn!(
+            "cannot forbid myself to write, execute and connect: the kernel gives no Landlock"
+        ),
+    }
 }
 
 /// A file that will be refused as it is now.
