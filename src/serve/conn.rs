@@ -10,6 +10,7 @@ use mio::net::TcpStream;
 
 use super::errands::{Done, Search};
 use super::files::{FileNo, Files};
+use super::finder::is_gone_or_closed;
 use super::finder::packed::Body;
 use super::jobs::{Errand, Jobs};
 use super::listeners::Refused;
@@ -337,7 +338,10 @@ impl Conn {
             Ok(Some(at_path)) if at_path.same_file(&facts) => Place::Kept,
             // A link or a directory there is no successor, just as little as nothing is.
             Ok(Some(at_path)) if at_path.regular => Place::Taken,
-            Ok(_) | Err(_) => Place::Vacant,
+            Ok(_) => Place::Vacant,
+            Err(error) if is_gone_or_closed(&error) => Place::Vacant,
+            // For want of a descriptor, perhaps: nothing follows from it.
+            Err(_) => Place::Kept,
         };
         let FileFacts { size, modified_ns, links, .. } = facts;
         match followed.is_intact(now, desk, sent, (size, modified_ns)) {
