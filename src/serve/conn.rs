@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::crowd::Ticket;
 use super::errands::{Done, Search};
 use super::files::{FileNo, Files};
 use super::finder::is_gone_or_closed;
@@ -67,6 +68,8 @@ pub struct Conn {
     slot: Slot,
     stream: TcpStream,
     peer: SocketAddr,
+    /// Its place among all.
+    ticket: Ticket,
     session: Session,
     /// The path it asked for.
     asked: Vec<u8>,
@@ -161,11 +164,13 @@ impl Conn {
         peer: SocketAddr,
         now: Instant,
         times: Times,
+        ticket: Ticket,
     ) -> Conn {
         Conn {
             slot,
             stream,
             peer,
+            ticket,
             session: Session::new(now, times),
             asked: Vec::new(),
             followed: None,
@@ -185,6 +190,16 @@ impl Conn {
     /// Who it is.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Its place among all connections.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Whether it has not asked for anything yet.
+    pub fn is_asking(&self) -> bool {
+        self.session.is_asking()
     }
 
     /// The file it follows.

@@ -1,7 +1,8 @@
 //! The responder: `serve_logs`.
 //!
 //! ```text
-//! responder --- listeners, allow      who comes in
+//! responder --- listeners, allow,     who comes in
+//!     |    |    crowd                 and how many
 //!     |    \--- hints                 which files have changed
 //!     |
 //!    conn ----- session -- tail       what to do next, and when a generation has ended
@@ -13,7 +14,7 @@
 //!               finder --- order      which file has the bytes asked for; `content` in protocol 2
 //! ```
 //!
-//! `session`, `tail`, `order`, `allow` and `files` decide, and touch nothing; `finder` sees files
+//! `session`, `tail`, `order`, `allow`, `crowd` and `files` decide, and touch nothing; `finder` sees files
 //! only through [`Logs`](crate::sys::logs::Logs); `conn`, `jobs` and `responder` carry out. What the
 //! operator reads is in `sentences`.
 
@@ -31,6 +32,7 @@ use crate::sys::text::read_whole;
 
 pub mod allow;
 mod conn;
+pub mod crowd;
 mod errands;
 mod files;
 pub mod finder;

@@ -23,6 +23,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Proved => f.write_str("its digest was told"),
             CloseReason::Fault(fault) => write!(f, "{fault}"),
             CloseReason::RequestTimeout => f.write_str("it did not ask in time"),
+            CloseReason::Crowded => f.write_str("too many others had not asked, either"),
             CloseReason::HungUp => f.write_str("it hung up"),
             CloseReason::Blocked => f.write_str("it takes no bytes"),
             CloseReason::Unreadable => f.write_str("the file cannot be read"),
@@ -80,6 +81,22 @@ fn limit(error: &io::Error) -> String {
 pub fn not_allowed(count: u64, last: IpAddr) {
     log::warn!(
         "cannot answer {last}: not on the allow list (connections since last told: {count})"
+    );
+}
+
+/// Peers whose address has too many connections, since the last time this was told.
+pub fn too_many(count: u64, last: IpAddr, limit: usize) {
+    log::warn!(
+        "cannot answer {last}: it has max-per-address {limit} connections \
+         (connections since last told: {count})"
+    );
+}
+
+/// Peers that asked for nothing and had to go, since the last time this was told.
+pub fn too_silent(count: u64, last: IpAddr, limit: usize) {
+    log::warn!(
+        "cannot wait for the request of {last}: more than {limit} have not asked \
+         (connections since last told: {count})"
     );
 }
 
