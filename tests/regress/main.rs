@@ -2,11 +2,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/left_out.rs"]
+#[allow(dead_code)] // It needs no program.
+mod left_out;
 #[path = "../common/mirror.rs"]
 mod mirror;
 #[path = "../common/original.rs"]
 mod original;
 
+mod attacked;
 mod fetching;
 mod serving;
 
