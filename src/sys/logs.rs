@@ -79,10 +79,20 @@ impl Drop for Reading {
 
 impl Read for Reading {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buf, self.at)?;
+        let count = read_at(&self.file, buf, self.at)?;
         self.at += count as u64;
         Ok(count)
     }
+}
+
+/// No byte of a file has an offset beyond this, and a read that would end there is refused as a whole
+/// (pread(2), EINVAL), even where the file ends before.
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let room = usize::try_from(OFFSET_MAX.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let len = buf.len().min(room);
+    if len == 0 { Ok(0) } else { file.read_at(&mut buf[..len], offset) }
 }
 
 /// The kernel's files, opened from the root directory without following links.
@@ -124,14 +134,7 @@ impl Logs for DiskLogs {
     }
 
     fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>> {
-        let entries = std::fs::read_dir(dir)?.take(names_max + 1);
-        let names: Vec<OsString> =
-            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
-        if names.len() > names_max {
-            let message = format!("more than {names_max} names in a directory");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-        }
-        Ok(names)
+        beneath::names(&self.root, dir, names_max)
     }
 
     fn facts(&self, file: &File) -> io::Result<FileFacts> {
@@ -143,15 +146,12 @@ impl Logs for DiskLogs {
     }
 
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
-        match std::fs::symlink_metadata(path) {
-            Ok(metadata) => Ok(Some(identity::facts_of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let metadata = beneath::metadata(&self.root, path)?;
+        Ok(metadata.map(|metadata| identity::facts_of(&metadata)))
     }
 
     fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        file.read_at(buf, offset)
+        read_at(file, buf, offset)
     }
 
     fn writers(&self, file: &File) -> Writers {

@@ -2,6 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/left_out.rs"]
+#[allow(dead_code)] // It needs no program.
+mod left_out;
 #[path = "../common/mirror.rs"]
 mod mirror;
 #[path = "../common/original.rs"]
@@ -9,6 +12,7 @@ mod original;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
+mod attacked;
 mod fetching;
 mod serving;
 mod telling;
