@@ -90,7 +90,8 @@ pub const STEPS: &[Step] = &[
         "fetch/checkpoint.rs",
         "[write_out, sync, rename, sync_names]",
         "[sync, sync, rename, sync_names]",
-    ),
+    )
+    .from(240),
     step(
         "a group is synced before its pointers get their names",
         "fetch/checkpoint.rs",
