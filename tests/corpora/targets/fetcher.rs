@@ -5,7 +5,7 @@
 //! and starts again. Each step is a letter, some with a number behind it, so that inputs can be written
 //! by hand; the table is at [`World::step`].
 //!
-//! What has to hold: a file holds no byte that was not sent for its place in the generation that it was
+//! What has to hold: what the cores took is in the copy at its place; a file holds no byte that was not sent for its place in the generation that it was
 //! opened for; the pointer is never ahead of the copy; what the manifest says of an archive is true; the
 //! cores never wait for nothing.
 
@@ -31,7 +31,7 @@ use fetchlogs::proto::fetch::{Ear, strip_alive};
 use fetchlogs::proto::frame::{Event, Frames};
 use fetchlogs::proto::request::{Request, emit_request};
 use fetchlogs::proto::status::Reply;
-use fetchlogs::proto::{ALIVE, REQUEST_BYTES_MAX, STATUS_BYTES_MAX};
+use fetchlogs::proto::{ALIVE, MASKED, REQUEST_BYTES_MAX, STATUS_BYTES_MAX};
 use fetchlogs::status::event::Fault;
 
 use super::memfs::{MemFs, Number};
@@ -434,7 +434,20 @@ impl World {
             }
         }
         match role {
-            Role::Main => self.entry.take_data(self.now, bytes, alive),
+            Role::Main => {
+                let before = *self.entry.core.place();
+                self.entry.take_data(self.now, bytes, alive);
+                let after = *self.entry.core.place();
+                // Of what a fault left behind nothing is believed.
+                if let Some(file) = file.filter(|_| after.base == before.base) {
+                    let taken = after.at.checked_sub(before.at).unwrap_or_default() as usize;
+                    assert!(taken <= bytes.len());
+                    let held = self.fs.held();
+                    let there = held.files[number(&file)].get(before.at as usize..);
+                    let there = there.unwrap_or_default().get(..taken);
+                    assert!(there.is_some_and(|there| alike(there, bytes)), "{before:?}");
+                }
+            }
             Role::Late => self.entry.take_late(self.now, bytes),
         }
     }
@@ -668,6 +681,11 @@ impl Link {
 
 fn new_entry(config: &SourceConfig, fs: &MemFs) -> Entry<MemFs> {
     Entry::new(config.clone(), TIMING, fs.clone(), "boot".into(), 1)
+}
+
+/// Whether a copy has what was sent, as far as it has it; protocol 1 sends another byte for 0x07.
+fn alike(copy: &[u8], sent: &[u8]) -> bool {
+    copy.iter().zip(sent).all(|(copy, sent)| copy == sent || (copy, sent) == (&MASKED, &ALIVE))
 }
 
 /// The number of the file with that identity.

@@ -256,7 +256,7 @@ impl World {
     /// | `q` N, `Q` N, `p` N, `l` | the fetcher asks for the current generation as it is, in protocol 1, in 2; for the digest of it; for a list |
     /// | `A` N | it says what is durable, N bytes before what it has |
     /// | `[` ... `]` | it says these bytes |
-    /// | `s` N | the socket takes N bytes more |
+    /// | `s` N | the socket takes N bytes, and no more until it is told again; at first it takes 64 KiB |
     /// | `t` N, `u` | N tenths of a second pass; time to the deadline |
     /// | `h` | the fetcher hangs up |
     fn step(&mut self, step: u8, rest: &mut dyn Iterator<Item = u8>) {
@@ -306,8 +306,10 @@ impl World {
                 });
             }
             b's' => {
-                self.room += number();
-                self.go_on(Input::Writable);
+                self.room = number();
+                if self.room > 0 {
+                    self.go_on(Input::Writable);
+                }
             }
             b't' => self.pass(Duration::from_millis(100) * number() as u32),
             b'u' => self.pass(self.session.deadline().saturating_duration_since(self.now)),
