@@ -31,6 +31,8 @@ pub struct Outcome {
     pub ended: Ended,
     /// It ended before it was asked to.
     pub early: bool,
+    /// When it was asked to.
+    pub asked: Option<Instant>,
     /// What it wrote on standard output and standard error.
     pub told: String,
 }
@@ -43,6 +45,7 @@ pub struct Play {
     /// The other program, and what takes the place of the traced one when that has ended.
     others: Vec<Program>,
     outcome: Option<Outcome>,
+    asked: Option<Instant>,
 }
 
 fn bytes(len: u32, from: u32) -> Vec<u8> {
@@ -63,7 +66,7 @@ impl Play {
     pub fn new(which: Which, logs: usize, port: u16) -> Play {
         let mut stage = Stage::of(logs, port);
         stage.options = ["--sync", "20ms", "--recheck", "200ms"].map(str::to_owned).to_vec();
-        Play { stage, which, traced: None, others: Vec::new(), outcome: None }
+        Play { stage, which, traced: None, others: Vec::new(), outcome: None, asked: None }
     }
 
     /// Has the logs fetched and rotated, with one program traced, which asks about each of its calls. When
@@ -109,7 +112,7 @@ impl Play {
         if ended && let Some(mut traced) = self.traced.take() {
             let ended = traced.ended();
             let told = format!("{}{}", traced.stdout(), traced.stderr());
-            self.outcome = Some(Outcome { ended, early, told });
+            self.outcome = Some(Outcome { ended, early, asked: self.asked, told });
             self.others.push(Program::spawn(&mut command(&self.stage, self.which)));
         }
     }
@@ -123,6 +126,7 @@ impl Play {
     /// The traced one is asked to end; another one proves what is there.
     fn end(mut self, what: &str) -> Outcome {
         if let Some(traced) = &self.traced {
+            self.asked = Some(Instant::now());
             traced.signal(Signal::SIGTERM);
             wait_until(&format!("{what}: it ends"), || traced.try_ended().is_some());
         }
