@@ -79,8 +79,8 @@ impl Logs {
         self.begin(content);
     }
 
-    /// The power is back: this is what is left.
-    fn look(&mut self) {
+    /// The power is back: this is what is left. Gives whether the log itself is.
+    fn look(&mut self) -> bool {
         let before = std::mem::take(&mut self.there);
         for entry in fs::read_dir(dir(&self.log)).unwrap() {
             let entry = entry.unwrap();
@@ -100,9 +100,11 @@ impl Logs {
             self.there.insert(inode, all);
         }
         self.once.extend(before.into_values().flatten());
-        if !self.log.exists() {
+        let left = self.log.exists();
+        if !left {
             self.begin(b"");
         }
+        left
     }
 
     /// What may be taken for the log.
@@ -223,9 +225,9 @@ fn live_through(kind: Kind, seed: u64, losses: u64) -> u64 {
             logs.there.len(),
             site.archives().unwrap().len(),
         );
-        logs.look();
+        let is_left = logs.look();
         let left = &logs.current()[0];
-        let goes_on = settled && logs.there.len() == inode && left.starts_with(&had);
+        let goes_on = settled && is_left && logs.there.len() == inode && left.starts_with(&had);
         cost += u64::from(!left.starts_with(&had));
         responder = site.serve();
         if chance.below(2) == 0 {
