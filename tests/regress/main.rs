@@ -2,12 +2,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/left_out.rs"]
+mod left_out;
 #[path = "../common/mirror.rs"]
 mod mirror;
 #[path = "../common/original.rs"]
 mod original;
 
 mod fetching;
+mod power;
 mod serving;
 
 use std::fs;
