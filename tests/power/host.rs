@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +29,27 @@ fn what_a_host_on_xfs_lost_with_its_power_is_kept_apart_from_what_it_writes_then
     if can_lose(Kind::Xfs) {
         lives(48, |seed, losses| live_through(Kind::Xfs, seed, losses));
     }
+}
+
+#[test]
+fn zeros_far_before_the_end_of_what_was_fetched_are_not_taken_and_verify_tells_of_them() {
+    let mut site = Site::new(0, false);
+    let mut responder = site.serve();
+    let fetcher = site.fetch(&[]);
+    site.mirror.append(&[b'x'; 300_000]);
+    site.wait_right(&fetcher, "before the loss");
+    responder.kill();
+    // What was written later was on disk, and this was not.
+    let log = OpenOptions::new().write(true).open(&site.mirror.log).unwrap();
+    log.write_all_at(&[0; 4096], 102_400).unwrap();
+    let _responder = site.serve();
+    site.mirror.append(b"what is written then");
+    site.wait_right(&fetcher, "after the loss");
+    assert_eq!(fetcher.said("lost"), 0, "{}", fetcher.stdout());
+    fetcher.stop();
+    let mut proof = site.fetch(&["--verify"]);
+    assert!(!proof.ended().success());
+    proof.wait_said("differs at 102400-106496");
 }
 
 /// The log of a host and its rotated files, and all that was ever in them.
