@@ -3,6 +3,7 @@
 mod late;
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::copy::{Place, Took, sample_before, sample_first, take};
 use super::jobs::{Stored, Task};
 use super::late::Late;
 use super::source::Source;
-use super::store::{Locks, OpenCopy, Store};
+use super::store::{Doing, Locks, OpenCopy, Store, StoreFault};
 use super::terms::{Job, Recheck, Timing};
 use crate::config::{Host, Protocol, SourceConfig};
 use crate::evloop::deadlines::Alarm;
@@ -152,16 +153,18 @@ impl<F: Fs> Entry<F> {
     }
 
     /// The request as it is sent: in the protocol that is configured; in protocol 2 with digests of
-    /// what the copy has before the position, so that the responder can
-    /// see whether it is the same. Without them where the copy can't be read: then writing it will
-    /// fail as well, and be told.
-    pub fn with_samples(&self, mut request: Request) -> Request {
+    /// what the copy has before the position, so that the responder can see whether it is the same. An
+    /// error if the copy can't be read: without digests another file might be taken for it, or it be told
+    /// as lost.
+    pub fn with_samples(&self, mut request: Request) -> Result<Request, StoreFault> {
         if self.config.protocol == Protocol::One {
             request.two = None;
         }
-        let Some(copy) = &self.copy else { return request };
-        samples(&self.store.fs, &copy.file, self.core.place(), &mut request);
-        request
+        if let Some(copy) = &self.copy {
+            samples(&self.store.fs, &copy.file, self.core.place(), &mut request)
+                .doing("read copy", &self.store.copy)?;
+        }
+        Ok(request)
     }
 
     /// A job has ended. Gives what is to be told of it.
@@ -219,11 +222,12 @@ impl<F: Fs> Entry<F> {
 
 /// Adds to a request the digests of what is before the position and at the beginning; `file` has the
 /// bytes from `place.base` on.
-fn samples<F: Fs>(fs: &F, file: &F::File, place: &Place, request: &mut Request) {
-    let (Some(have), Some(asked)) = (request.have, &mut request.two) else { return };
+fn samples<F: Fs>(fs: &F, file: &F::File, place: &Place, request: &mut Request) -> io::Result<()> {
+    let (Some(have), Some(asked)) = (request.have, &mut request.two) else { return Ok(()) };
     let end = have.offset.saturating_sub(place.base);
-    asked.tail = sample_before(fs, file, place, end).ok().flatten();
+    asked.tail = sample_before(fs, file, place, end)?;
     if place.base == 0 {
-        asked.head = sample_first(fs, file, place, end.min(HEAD_BYTES)).ok().flatten();
+        asked.head = sample_first(fs, file, place, end.min(HEAD_BYTES))?;
     }
+    Ok(())
 }

@@ -418,7 +418,12 @@ impl Fetcher {
                 }
             },
             Output::Ask(request) => {
-                let request = entry.with_samples(request);
+                let request = match entry.with_samples(request) {
+                    Ok(request) => request,
+                    Err(fault) => {
+                        return entry.core.handle_unreadable(now, Fault::Store(fault.to_string()));
+                    }
+                };
                 let conn = entry.conn.and_then(|conn| self.conns.get_mut(conn));
                 let sent = conn.map_or(Ok(()), |conn| conn.ask(request));
                 if let Err(error) = sent {

@@ -268,6 +268,14 @@ impl Source {
         }
     }
 
+    /// The request can't be made, since the copy can't be read. Nothing is known of it then, and what is on
+    /// disk is looked for anew.
+    pub fn handle_unreadable(&mut self, now: Instant, fault: Fault) {
+        if let State::Asking { .. } = self.state {
+            self.recover_after(now, fault);
+        }
+    }
+
     /// What came is not the protocol.
     pub fn handle_wire_fault(&mut self, now: Instant, fault: &WireFault) {
         let fault = fault.to_string();

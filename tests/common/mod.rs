@@ -224,6 +224,13 @@ impl Dir {
         Dir { base: dir.path().canonicalize().unwrap(), _dir: dir }
     }
 
+    /// One in memory, where there is such a file system: for tests that are not about disks and would
+    /// wait for them.
+    pub fn in_memory() -> Dir {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Dir { base: dir.path().canonicalize().unwrap(), _dir: dir }
+    }
+
     /// The path of `name` in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.base.join(name)

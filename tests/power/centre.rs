@@ -63,6 +63,11 @@ fn live_through(kind: Kind, seed: u64, losses: u64) -> u64 {
             had = site.kept();
         }
         disk_up.lose_power();
+        if !watched && chance.below(3) == 0 {
+            // As with a disk that has died: every call fails for a while.
+            site.live(&mut chance);
+            std::thread::sleep(Duration::from_micros(chance.below(100_000)));
+        }
         fetcher.kill();
         assert_eq!(fetcher.said("lost"), 0, "seed {seed}, loss {loss}: {}", fetcher.stdout());
         drop(fetcher);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +29,27 @@ fn what_a_host_on_xfs_lost_with_its_power_is_kept_apart_from_what_it_writes_then
     if can_lose(Kind::Xfs) {
         lives(48, |seed, losses| live_through(Kind::Xfs, seed, losses));
     }
+}
+
+#[test]
+fn zeros_far_before_the_end_of_what_was_fetched_are_not_taken_and_verify_tells_of_them() {
+    let mut site = Site::new(0, false);
+    let mut responder = site.serve();
+    let fetcher = site.fetch(&[]);
+    site.mirror.append(&[b'x'; 300_000]);
+    site.wait_right(&fetcher, "before the loss");
+    responder.kill();
+    // What was written later was on disk, and this was not.
+    let log = OpenOptions::new().write(true).open(&site.mirror.log).unwrap();
+    log.write_all_at(&[0; 4096], 102_400).unwrap();
+    let _responder = site.serve();
+    site.mirror.append(b"what is written then");
+    site.wait_right(&fetcher, "after the loss");
+    assert_eq!(fetcher.said("lost"), 0, "{}", fetcher.stdout());
+    fetcher.stop();
+    let mut proof = site.fetch(&["--verify"]);
+    assert!(!proof.ended().success());
+    proof.wait_said("differs at 102400-106496");
 }
 
 /// The log of a host and its rotated files, and all that was ever in them.
@@ -79,8 +100,8 @@ impl Logs {
         self.begin(content);
     }
 
-    /// The power is back: this is what is left.
-    fn look(&mut self) {
+    /// The power is back: this is what is left. Gives whether the log itself is.
+    fn look(&mut self) -> bool {
         let before = std::mem::take(&mut self.there);
         for entry in fs::read_dir(dir(&self.log)).unwrap() {
             let entry = entry.unwrap();
@@ -100,9 +121,11 @@ impl Logs {
             self.there.insert(inode, all);
         }
         self.once.extend(before.into_values().flatten());
-        if !self.log.exists() {
+        let left = self.log.exists();
+        if !left {
             self.begin(b"");
         }
+        left
     }
 
     /// What may be taken for the log.
@@ -223,9 +246,9 @@ fn live_through(kind: Kind, seed: u64, losses: u64) -> u64 {
             logs.there.len(),
             site.archives().unwrap().len(),
         );
-        logs.look();
+        let is_left = logs.look();
         let left = &logs.current()[0];
-        let goes_on = settled && logs.there.len() == inode && left.starts_with(&had);
+        let goes_on = settled && is_left && logs.there.len() == inode && left.starts_with(&had);
         cost += u64::from(!left.starts_with(&had));
         responder = site.serve();
         if chance.below(2) == 0 {

@@ -3,7 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/left_out.rs"]
-#[allow(dead_code)] // It needs no program.
 mod left_out;
 #[path = "../common/mirror.rs"]
 mod mirror;
@@ -14,6 +13,7 @@ mod tracer;
 
 mod attacked;
 mod fetching;
+mod power;
 mod serving;
 mod telling;
 

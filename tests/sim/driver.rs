@@ -319,7 +319,15 @@ impl Site {
                     });
                 }
                 Output::Ask(request) => {
-                    let line = emit_request(&self.entry.with_samples(request));
+                    let request = match self.entry.with_samples(request) {
+                        Ok(request) => request,
+                        Err(fault) => {
+                            let fault = Fault::Store(fault.to_string());
+                            self.entry.core.handle_unreadable(self.now, fault);
+                            continue;
+                        }
+                    };
+                    let line = emit_request(&request);
                     self.say(|| format!("ask {}", line.escape_ascii()));
                     let Some(link) = self.link.as_mut().filter(|link| link.ended.is_none()) else {
                         continue;

@@ -1,5 +1,6 @@
 //! A source's generations that have ended, and the archive of the one that is asked for once more.
 
+use std::io;
 use std::time::Instant;
 
 use super::{Entry, samples};
@@ -17,12 +18,13 @@ impl<F: Fs> Entry<F> {
     }
 
     /// The request as it is sent, with digests of what the archive has before the position.
-    pub fn with_archive_samples(&self, mut request: Request) -> Request {
+    /// An error if it can't be read.
+    pub fn with_archive_samples(&self, mut request: Request) -> io::Result<Request> {
         if let (Some(archive), Some(line)) = (&self.archive, self.late.line()) {
             let place = Place { base: line.from, ..Place::default() };
-            samples(&self.store.fs, &archive.file, &place, &mut request);
+            samples(&self.store.fs, &archive.file, &place, &mut request)?;
         }
-        request
+        Ok(request)
     }
 
     /// Puts late bytes into the archive.

@@ -38,11 +38,11 @@ impl Fetcher {
             Output::Admit => self.asking.waiting.push_back(slot),
             Output::Connect => self.connect_late(now, slot),
             Output::Ask(request) => {
-                let request = entry.with_archive_samples(request);
                 let conn = entry.late_conn.and_then(|conn| self.conns.get_mut(conn));
-                if let Some(Err(error)) = conn.map(|conn| conn.ask(request))
-                    && let Some(entry) = self.sources.get_mut(slot)
-                {
+                let asked = entry
+                    .with_archive_samples(request)
+                    .and_then(|request| conn.map_or(Ok(()), |conn| conn.ask(request)));
+                if let Err(error) = asked {
                     entry.late.handle_unreachable(now, &cause(&error));
                 }
             }
