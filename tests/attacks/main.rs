@@ -1,4 +1,5 @@
-//! `serve_logs` under attack: whoever reaches the port, and whoever may write in a log's directory.
+//! `serve_logs` under attack: whoever reaches the port, whoever may write in a log's directory, and whoever
+//! stands between it and the fetcher.
 //!
 //! Each attack passes when no byte came that is not served, nothing panicked, memory and descriptors
 //! stayed bounded, somebody who asked for a log meanwhile got it within a second, and at once afterwards.
@@ -10,6 +11,10 @@ mod common;
 #[path = "../common/left_out.rs"]
 #[allow(dead_code)] // It needs no program.
 mod left_out;
+#[path = "../common/mirror.rs"]
+mod mirror;
+#[path = "../common/original.rs"]
+mod original;
 #[path = "../common/tally.rs"]
 mod tally;
 
@@ -17,6 +22,7 @@ mod confined;
 mod files;
 mod floods;
 mod links;
+mod middle;
 mod requests;
 mod stalls;
 
