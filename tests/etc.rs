@@ -145,6 +145,24 @@ fn systemd_finds_the_units_hardly_exposed() {
     }
 }
 
+/// systemd 252 counts the calls of Landlock to no group but that of all known ones.
+#[test]
+fn the_units_let_the_programs_confine_themselves_and_give_no_more_than_they_keep() {
+    for name in UNITS {
+        let text = text_of(&format!("systemd/{name}"));
+        let filter = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+        let (taken, given): (Vec<&str>, Vec<&str>) = filter.partition(|line| line.starts_with('~'));
+        for call in ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
+            let has = |lines: &[&str]| lines.iter().any(|line| line.contains(call));
+            assert!(has(&given) && !has(&taken), "{name}: {call}");
+        }
+        // capset is refused, so nothing may be left that the programs would have to drop.
+        let bounds = text.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let kept = ["CAP_NET_BIND_SERVICE", "CAP_LEASE"];
+        assert!(bounds.expect(name).split_whitespace().all(|one| kept.contains(&one)), "{name}");
+    }
+}
+
 /// The first `ExecReload=` of a unit, whose configuration is to be read from `conf`.
 fn check_of(dir: &Path, name: &str, conf: &str) -> (Output, String) {
     let text = fs::read_to_string(unit(dir, name)).unwrap();

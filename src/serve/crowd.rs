@@ -2,10 +2,11 @@
 //! asked for anything.
 //!
 //! A fetcher asks as soon as it is connected. Whoever does not is given time, but not a place that
-//! another needs: where too many have not asked, the one that has waited longest goes. So a flood of
-//! silent peers costs each other their places, and none to those who are served.
+//! another needs: where too many have not asked, one goes for each that comes, the one of the same address
+//! that has waited longest, or else of all. So a flood of silent peers costs themselves their places,
+//! and none to those who are served or to another address that is about to ask.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Of so many places one may be held by somebody who has not asked.
@@ -49,13 +50,22 @@ pub struct Crowd<N> {
     by_home: HashMap<IpAddr, usize>,
     /// Those who have not asked, the one that has waited longest first.
     asking: BTreeMap<u64, N>,
+    /// The same by address.
+    asking_at: BTreeSet<(IpAddr, u64)>,
     next: u64,
 }
 
 impl<N: Copy> Crowd<N> {
     /// Nobody is there.
     pub fn new(limits: Limits) -> Crowd<N> {
-        Crowd { limits, count: 0, by_home: HashMap::new(), asking: BTreeMap::new(), next: 0 }
+        Crowd {
+            limits,
+            count: 0,
+            by_home: HashMap::new(),
+            asking: BTreeMap::new(),
+            asking_at: BTreeSet::new(),
+            next: 0,
+        }
     }
 
     /// Other limits from now on; nobody goes because of them.
@@ -78,20 +88,31 @@ impl<N: Copy> Crowd<N> {
         self.by_home.get(&home_of(address)).is_none_or(|&count| count < self.limits.per_address)
     }
 
-    /// Somebody comes in, and has not asked yet. Who has to go for it, if anybody has.
+    /// Somebody comes in, and has not asked yet. Who has to go for it, if anybody has: he is there until
+    /// he leaves.
     pub fn enter(&mut self, address: IpAddr, name: N) -> (Ticket, Option<N>) {
         let ticket = Ticket { home: home_of(address), number: self.next };
         self.next += 1;
         self.count += 1;
         *self.by_home.entry(ticket.home).or_default() += 1;
+        let crowded = self.asking.len() >= self.limits.asking();
+        let gone = crowded.then(|| self.longest_waiting(ticket.home)).flatten();
         self.asking.insert(ticket.number, name);
-        let crowded = self.asking.len() > self.limits.asking();
-        (ticket, crowded.then(|| self.asking.pop_first()).flatten().map(|(_, name)| name))
+        self.asking_at.insert((ticket.home, ticket.number));
+        (ticket, gone)
+    }
+
+    /// Who has to go for somebody from `home`.
+    fn longest_waiting(&self, home: IpAddr) -> Option<N> {
+        let of_home = self.asking_at.range((home, 0)..=(home, u64::MAX)).next();
+        let number = of_home.map(|(_, number)| number).or_else(|| self.asking.keys().next())?;
+        self.asking.get(number).copied()
     }
 
     /// Somebody has asked.
     pub fn has_asked(&mut self, ticket: Ticket) {
         self.asking.remove(&ticket.number);
+        self.asking_at.remove(&(ticket.home, ticket.number));
     }
 
     /// Somebody is gone, each only once.
@@ -177,11 +198,24 @@ mod tests {
         for name in 100..103 {
             assert_eq!(crowd.enter(ip("192.0.2.1"), name).1, None);
         }
-        assert_eq!(crowd.enter(ip("192.0.2.1"), 103).1, Some(3));
-        assert_eq!(crowd.enter(ip("192.0.2.1"), 104).1, Some(4));
-        // Who went is still counted until it has left.
+        let (_, gone) = crowd.enter(ip("192.0.2.1"), 103);
+        assert_eq!(gone, Some(3));
         crowd.leave(tickets[3]);
-        assert_eq!(crowd.count, 103);
+        assert_eq!(crowd.enter(ip("192.0.2.1"), 104).1, Some(4));
+        crowd.leave(tickets[4]);
+        assert_eq!((crowd.count, crowd.asking.len(), crowd.asking_at.len()), (102, 100, 100));
+    }
+
+    #[test]
+    fn a_flood_takes_the_places_of_its_own_address_and_not_that_of_another() {
+        let mut crowd = crowd(1000, 1000);
+        crowd.enter(ip("192.0.2.9"), 0);
+        let flood: Vec<Ticket> =
+            (1..100).map(|name| crowd.enter(ip("192.0.2.1"), name).0).collect();
+        assert_eq!(crowd.enter(ip("192.0.2.1"), 100).1, Some(1));
+        crowd.leave(flood[0]);
+        // Who has no place there takes that of the first of all, whoever it is.
+        assert_eq!(crowd.enter(ip("192.0.2.2"), 101).1, Some(0));
     }
 
     #[test]

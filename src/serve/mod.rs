@@ -58,6 +58,9 @@ const CONFIG_BYTES_MAX: u64 = 64 << 20;
 /// directory being read.
 const DESCRIPTORS_APART: u64 = 64;
 
+/// Connections that are tried however few descriptors there are.
+const CONNECTIONS_MIN: u64 = 16;
+
 /// It reads, and answers who connects. A reload may name other directories and ports below 1024, so what
 /// that takes is kept.
 const NEEDS: Needs<'static> = Needs {
@@ -112,6 +115,13 @@ fn serve(config: ServeConfig, path: PathBuf) -> io::Result<()> {
         tell(&format_args!("listening on {address}\n"))?;
     }
     responder.run()
+}
+
+/// How many connections there may be, so that each finds the two descriptors that it needs: without
+/// the second a log could not even be looked at.
+fn connections_of(config: &ServeConfig, descriptors: u64) -> usize {
+    let room = (descriptors.saturating_sub(DESCRIPTORS_APART) / 2).max(CONNECTIONS_MIN);
+    usize::try_from(room).unwrap_or(usize::MAX).min(config.max_connections)
 }
 
 /// Prints on standard output, at once.

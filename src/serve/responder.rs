@@ -25,8 +25,8 @@ use super::hints::Hints;
 use super::jobs::{Jobs, Report};
 use super::listeners::{Listeners, Unwelcome};
 use super::listing::Look;
-use super::sentences;
 use super::session::{CloseReason, Times};
+use super::{connections_of, sentences};
 use crate::config::ServeConfig;
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
@@ -34,6 +34,7 @@ use crate::evloop::slots::{Slot, Slots};
 use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Interest, Readiness};
+use crate::sys::limits::descriptors;
 use crate::sys::logs::DiskLogs;
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, net, service};
@@ -77,8 +78,9 @@ fn times_of(config: &ServeConfig) -> Times {
     Times { request: config.request_timeout, heartbeat: config.heartbeat, linger: config.linger }
 }
 
-fn limits_of(config: &ServeConfig) -> Limits {
-    Limits { connections: config.max_connections, per_address: config.max_per_address }
+fn limits_of(config: &ServeConfig) -> io::Result<Limits> {
+    let connections = connections_of(config, descriptors()?);
+    Ok(Limits { connections, per_address: config.max_per_address })
 }
 
 impl Responder {
@@ -91,7 +93,7 @@ impl Responder {
         let jobs = Jobs::start(Arc::clone(&waker))?;
         let mut listeners = Listeners::default();
         listeners.set(&config.listen, &evloop)?;
-        let (times, limits) = (times_of(&config), limits_of(&config));
+        let (times, limits) = (times_of(&config), limits_of(&config)?);
         let files = Files::new(config.files, DiskLogs::resolve);
         let hints = Hints::new(&files);
         if let Some(watch) = hints.watch() {

@@ -47,7 +47,9 @@ pub fn confined(confined: Confined) {
     match confined {
         Confined::Wholly => log::debug!("can read files and answer who connects, and nothing else"),
         Confined::Partly => {
-            log::info!("cannot forbid myself all that I don't need: this Landlock is an old one");
+            log::info!(
+                "cannot forbid myself all that I don't need, with the rights and the Landlock there are"
+            );
         }
         Confined::WithoutLandlock => log::warn!(
             "cannot forbid myself to write, execute and connect: the kernel gives no Landlock"

@@ -15,6 +15,10 @@ const USER_TIMEOUT: Duration = Duration::from_secs(90);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
+/// Bytes that the kernel takes for a peer before it has sent them: one piece, so that a peer that takes
+/// nothing holds this and not the megabytes to which a socket's buffer may grow (tcp(7), TCP_NOTSENT_LOWAT).
+/// What is on its way to a fast peer far away does not count.
+const NOT_SENT_BYTES: u32 = 256 << 10;
 /// Connections the kernel holds for us until we accept them.
 const BACKLOG: i32 = 4096;
 
@@ -63,5 +67,7 @@ pub fn connect_within(address: SocketAddr, patience: Duration) -> io::Result<Std
 
 /// Sets up a connection that was just accepted.
 pub fn prepare_accepted(stream: &TcpStream) -> io::Result<()> {
-    notice_dead_peers(&SockRef::from(stream))
+    let socket = SockRef::from(stream);
+    socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
+    notice_dead_peers(&socket)
 }

@@ -36,6 +36,25 @@ fn a_flood_that_uses_up_all_descriptors_passes() {
 }
 
 #[test]
+fn as_many_connections_are_taken_as_there_are_descriptors_for_and_their_logs() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 100; exec \"$0\" \"$1\"", SERVE_LOGS]);
+    let dir = Dir::new();
+    dir.write("log", "content\n");
+    let bed = Bed::start(dir, "check 1h\nrequest-timeout 1m\n", command);
+    let expected = bed.status('O', "log") + "content\n\x07";
+    let mut peers: Vec<Peer> = (0..40).map(|_| bed.ask("")).collect();
+    peers[..18].iter_mut().for_each(|peer| peer.expect(&expected));
+    // The next one waits, and nobody misses a descriptor.
+    peers[18].0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(peers[18].0.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    peers[18].0.set_read_timeout(Some(PATIENCE)).unwrap();
+    peers.drain(..18);
+    peers[..18].iter_mut().for_each(|peer| peer.expect(&expected));
+    assert!(!bed.program.stderr().contains("Too many open files"));
+}
+
+#[test]
 fn for_want_of_descriptors_no_file_is_taken_for_renamed_or_gone() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 24; exec \"$0\" \"$1\"", SERVE_LOGS]);

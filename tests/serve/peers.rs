@@ -150,33 +150,6 @@ fn a_link_that_takes_the_place_of_a_file_or_a_directory_leads_nowhere() {
 }
 
 #[test]
-fn a_link_that_comes_and_goes_while_the_file_is_opened_never_leads_elsewhere() {
-    let bed = Bed::with(HINTS_ONLY, &[("log", b"content\n"), ("secret", b"secret\n")]);
-    let status = bed.status('O', "log");
-    fs::hard_link(bed.dir.path("log"), bed.dir.path("kept")).unwrap();
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            let answer = |_| {
-                let mut peer = bed.ask("");
-                peer.0.shutdown(Shutdown::Write).unwrap();
-                String::from_utf8(peer.rest()).unwrap()
-            };
-            (0..500).map(answer).collect::<Vec<_>>()
-        });
-        while !asking.is_finished() {
-            symlink("secret", bed.dir.path("swap")).unwrap();
-            bed.dir.rename("swap", "log");
-            fs::hard_link(bed.dir.path("kept"), bed.dir.path("swap")).unwrap();
-            bed.dir.rename("swap", "log");
-        }
-        for answer in asking.join().unwrap() {
-            let whole = format!("{status}content\n\x07");
-            assert!(whole.starts_with(&answer), "{answer:?}");
-        }
-    });
-}
-
-#[test]
 fn a_link_in_the_directory_is_followed_as_it_was_at_the_start() {
     let dir = Dir::new();
     fs::create_dir(dir.path("real")).unwrap();

@@ -54,7 +54,7 @@ impl Responder {
 
     /// Goes on with another configuration; if it cannot be had, with the old one.
     fn apply(&mut self, config: ServeConfig, now: Instant) -> io::Result<()> {
-        let (times, limits) = (times_of(&config), limits_of(&config));
+        let (times, limits) = (times_of(&config), limits_of(&config)?);
         let files = Files::new(config.files, DiskLogs::resolve);
         let hints = Hints::new(&files);
         if let Some(watch) = hints.watch() {

@@ -65,7 +65,8 @@ pub enum Keep {
 pub enum Confined {
     /// All of it holds.
     Wholly,
-    /// An older Landlock, which can't forbid everything.
+    /// An older Landlock, which can't forbid everything; or capabilities could not be dropped, which is
+    /// told.
     Partly,
     /// There is no Landlock, or it is switched off; the rest holds.
     WithoutLandlock,
@@ -75,7 +76,11 @@ pub enum Confined {
 ///
 /// An error if a directory can't be opened, or the kernel refuses what it is able to do.
 pub fn confine(needs: &Needs<'_>) -> io::Result<Confined> {
-    drop_capabilities(needs.capabilities).map_err(io::Error::other)?;
+    // A drop-in of a unit may give more capabilities than are kept, while its filter refuses capset. That
+    // is as its operator wants it, and no reason not to start.
+    let dropped = drop_capabilities(needs.capabilities)
+        .inspect_err(|error| log::warn!("cannot give up capabilities: {error}"))
+        .is_ok();
     let elsewhere = AccessFs::from_write(JUDGED) | AccessFs::Execute;
     let mut rules = Ruleset::default().handle_access(elsewhere).map_err(io::Error::other)?;
     for &tcp in forbidden_tcp(needs.tcp) {
@@ -88,8 +93,8 @@ pub fn confine(needs: &Needs<'_>) -> io::Result<Confined> {
     }
     let status = rules.restrict_self().map_err(io::Error::other)?;
     Ok(match status.ruleset {
-        RulesetStatus::FullyEnforced => Confined::Wholly,
-        RulesetStatus::PartiallyEnforced => Confined::Partly,
+        RulesetStatus::FullyEnforced if dropped => Confined::Wholly,
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Confined::Partly,
         RulesetStatus::NotEnforced => Confined::WithoutLandlock,
     })
 }

@@ -119,3 +119,37 @@ fn of_the_capabilities_only_those_are_left_that_were_there_and_are_kept() {
     assert!(effective.is_subset(&left) && inheritable.is_empty() && ambient.is_empty());
     assert_eq!(caps::read(None, CapSet::Permitted).unwrap(), had);
 }
+
+/// Refuses capset to this thread, as the filter of a unit does.
+fn refuse_capset() {
+    let jump = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut lines = [
+        jump(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_capset as u32, 0, 1),
+        jump(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0, 0),
+        jump(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let filter = libc::sock_fprog { len: 4, filter: lines.as_mut_ptr() };
+    // SAFETY: the first takes numbers; the second reads the filter, which lives until it returns.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter), 0);
+    }
+}
+
+#[test]
+fn a_sandbox_that_keeps_capabilities_in_place_keeps_nobody_from_giving_up_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let had = !caps::read(None, CapSet::Permitted).unwrap().is_empty();
+    std::thread::spawn(move || {
+        refuse_capset();
+        let done = confine(&NOTHING).unwrap();
+        if done != Confined::WithoutLandlock {
+            assert!(!had || done == Confined::Partly);
+            assert!(is_denied(File::create(path)));
+        }
+    })
+    .join()
+    .unwrap();
+}
