@@ -12,6 +12,7 @@ use clap::Parser;
 
 use super::fetcher::{Fetcher, Unfinished};
 use super::list::{EVERYTHING, Place, check_pattern, list};
+use super::room::Floor;
 use super::settings::{Settings, read_config};
 use super::terms::{Goal, Recheck, SyncPolicy, Timing};
 use super::verify::verify;
@@ -56,6 +57,14 @@ struct Args {
     /// When a rotated log is asked for once more, after it ended, for lines that came late; or never
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = Recheck::parse)]
     recheck: Recheck,
+    /// What is left free on the file system of each copy, as a part or in bytes (20G): with less nothing
+    /// more is read
+    #[arg(long, value_name = "ROOM", default_value = "5%", value_parser = Floor::parse)]
+    keep_free: Floor,
+    /// Copies may be on a file system of another machine (NFS, SMB): its locks, renames and syncs are
+    /// trusted
+    #[arg(long)]
+    network_disk: bool,
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
     demo: bool,
@@ -115,7 +124,8 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
         return print_sources(&config);
     }
     let goal = if args.once { Goal::Once } else { Goal::Follow };
-    let settings = Settings { snmp_dir, conf, timing, goal };
+    let (floor, network_disk) = (args.keep_free, args.network_disk);
+    let settings = Settings { snmp_dir, conf, timing, goal, floor, network_disk };
     let done = match (args.once, args.verify) {
         (false, true) => prove(&config, &timing),
         (true, true) => fetch(settings, config.clone())

@@ -5,4 +5,5 @@ pub mod boot;
 pub mod identity;
 pub mod inotify;
 pub mod lease;
+pub mod space;
 pub mod volume;
