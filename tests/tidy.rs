@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "fetch/verify/lines.rs",
     "fetch/verify/proof.rs",
     "serve/allow.rs",
+    "serve/crowd.rs",
     "serve/files.rs",
     "serve/order.rs",
     "serve/session.rs",

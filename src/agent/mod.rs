@@ -31,6 +31,7 @@ pub mod verdict;
 
 use crate::config::parse_duration;
 use crate::sys::clock;
+use crate::sys::linux::confine::{Keep, Needs, Tcp, confine};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use directory::{Directory, HOSTS_MAX};
@@ -48,6 +49,10 @@ pub const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// A look that took `t` is not repeated for `t` times this, so that an enormous directory costs
 /// snmpd a tenth of its time and not all of it.
 pub const LOOKING_SHARE: u32 = 10;
+
+/// It reads, and speaks to nobody but through the pipes that it was given.
+const NEEDS: Needs<'static> =
+    Needs { write_below: &[], tcp: Tcp::No, capabilities: &[Keep::ReadAll] };
 
 /// Shows the status files of fetch_logs to net-snmp, as a `pass_persist` agent.
 #[derive(Parser)]
@@ -85,6 +90,10 @@ pub fn main() -> ExitCode {
     };
     if let Err(e) = silence_stderr() {
         eprintln!("cannot open /dev/null: {e}");
+        return ExitCode::FAILURE;
+    }
+    // A kernel without Landlock can't be told of here, and the agent is as good without it.
+    if confine(&NEEDS).is_err() {
         return ExitCode::FAILURE;
     }
     match serve(&mut agent, &mut io::stdin().lock(), &mut io::stdout().lock()) {

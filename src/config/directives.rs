@@ -23,6 +23,7 @@ const CHECK: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::fr
 const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
 const REQUEST_TIMEOUT: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(600);
+/// Also of `max-per-address`.
 const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Reads a configuration; `file` is what its faults call it.
@@ -92,6 +93,10 @@ impl Reading {
             b"max-connections" => {
                 let value = self.take_scalar(line, name, values, |v| count(v, MAX_CONNECTIONS));
                 self.config.max_connections = value.unwrap_or(self.config.max_connections);
+            }
+            b"max-per-address" => {
+                let value = self.take_scalar(line, name, values, |v| count(v, MAX_CONNECTIONS));
+                self.config.max_per_address = value.unwrap_or(self.config.max_per_address);
             }
             unknown => {
                 let text = format!("cannot use directive {}: unknown", show(unknown));

@@ -10,6 +10,7 @@
 //! linger 60s
 //! request-timeout 5s
 //! max-connections 10000
+//! max-per-address 5000
 //! ```
 
 use std::fmt;
@@ -43,6 +44,8 @@ pub struct ServeConfig {
     pub request_timeout: Duration,
     /// How many connections at once; 1 to 1,000,000.
     pub max_connections: usize,
+    /// How many of them from one IPv4 address, or one IPv6 network of 64 bits; 1 to 1,000,000.
+    pub max_per_address: usize,
 }
 
 impl Default for ServeConfig {
@@ -57,6 +60,7 @@ impl Default for ServeConfig {
             linger: Duration::from_secs(60),
             request_timeout: Duration::from_secs(5),
             max_connections: 10_000,
+            max_per_address: 5_000,
         }
     }
 }
@@ -99,6 +103,7 @@ impl fmt::Display for ServeConfig {
         writeln!(f, "check {}", emit_duration(self.check))?;
         writeln!(f, "linger {}", emit_duration(self.linger))?;
         writeln!(f, "request-timeout {}", emit_duration(self.request_timeout))?;
-        writeln!(f, "max-connections {}", self.max_connections)
+        writeln!(f, "max-connections {}", self.max_connections)?;
+        writeln!(f, "max-per-address {}", self.max_per_address)
     }
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::crowd::Ticket;
 use super::errands::{Done, Search};
 use super::files::{FileNo, Files};
+use super::finder::is_gone_or_closed;
 use super::finder::packed::Body;
 use super::jobs::{Errand, Jobs};
 use super::listeners::Refused;
@@ -66,6 +68,8 @@ pub struct Conn {
     slot: Slot,
     stream: TcpStream,
     peer: SocketAddr,
+    /// Its place among all.
+    ticket: Ticket,
     session: Session,
     /// The path it asked for.
     asked: Vec<u8>,
@@ -160,11 +164,13 @@ impl Conn {
         peer: SocketAddr,
         now: Instant,
         times: Times,
+        ticket: Ticket,
     ) -> Conn {
         Conn {
             slot,
             stream,
             peer,
+            ticket,
             session: Session::new(now, times),
             asked: Vec::new(),
             followed: None,
@@ -184,6 +190,16 @@ impl Conn {
     /// Who it is.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Its place among all connections.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Whether it has not asked for anything yet.
+    pub fn is_asking(&self) -> bool {
+        self.session.is_asking()
     }
 
     /// The file it follows.
@@ -337,7 +353,10 @@ impl Conn {
             Ok(Some(at_path)) if at_path.same_file(&facts) => Place::Kept,
             // A link or a directory there is no successor, just as little as nothing is.
             Ok(Some(at_path)) if at_path.regular => Place::Taken,
-            Ok(_) | Err(_) => Place::Vacant,
+            Ok(_) => Place::Vacant,
+            Err(error) if is_gone_or_closed(&error) => Place::Vacant,
+            // For want of a descriptor, perhaps: nothing follows from it.
+            Err(_) => Place::Kept,
         };
         let FileFacts { size, modified_ns, links, .. } = facts;
         match followed.is_intact(now, desk, sent, (size, modified_ns)) {

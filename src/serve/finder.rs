@@ -333,7 +333,7 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
 }
 
 /// Whether an error says something of the file, rather than of the means to look at it.
-fn is_gone_or_closed(error: &io::Error) -> bool {
+pub(super) fn is_gone_or_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | PermissionDenied | InvalidInput | NotADirectory)
         || error.raw_os_error() == Some(libc::ELOOP)

@@ -150,19 +150,42 @@ impl Refused {
     }
 }
 
-/// Counts the peers that were sent away since that was told.
+/// Counts the peers that were sent away since that was told, for each reason.
 #[derive(Debug, Default)]
-pub struct Strangers {
+pub struct Unwelcome {
+    strangers: Count,
+    too_many: Count,
+    silent: Count,
+}
+
+impl Unwelcome {
+    /// One that is not on the allow list.
+    pub fn note_stranger(&mut self, now: Instant, peer: IpAddr) {
+        self.strangers.note(now, |count| sentences::not_allowed(count, peer));
+    }
+
+    /// One whose address has as many connections as it may.
+    pub fn note_too_many(&mut self, now: Instant, peer: IpAddr, limit: usize) {
+        self.too_many.note(now, |count| sentences::too_many(count, peer, limit));
+    }
+
+    /// One that had asked for nothing when too many others had not, either.
+    pub fn note_silent(&mut self, now: Instant, peer: IpAddr, limit: usize) {
+        self.silent.note(now, |count| sentences::too_silent(count, peer, limit));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Count {
     count: u64,
     told: Pace,
 }
 
-impl Strangers {
-    /// One more.
-    pub fn note(&mut self, now: Instant, peer: IpAddr) {
+impl Count {
+    fn note(&mut self, now: Instant, tell: impl FnOnce(u64)) {
         self.count += 1;
         if self.told.may_tell(now) {
-            sentences::not_allowed(std::mem::take(&mut self.count), peer);
+            tell(std::mem::take(&mut self.count));
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::files::{FileNo, Files, Served};
+use super::finder::is_gone_or_closed;
 use crate::config::PathGlob;
 use crate::pos::{FileFacts, Inode};
 use crate::proto::list::{Listing as Line, emit_listing};
@@ -106,8 +107,12 @@ impl Listing {
             }
             if let Some(number) = looking.rest.pop() {
                 let served = looking.files.get(number);
-                let there =
-                    logs.facts_at(&served.path).ok().flatten().filter(|facts| facts.regular);
+                let there = match logs.facts_at(&served.path) {
+                    Ok(facts) => facts.filter(|facts| facts.regular),
+                    Err(error) if is_gone_or_closed(&error) => None,
+                    // For want of a descriptor, perhaps: the next look may tell.
+                    Err(_) => continue,
+                };
                 news.extend(compare(&mut self.told, path_of(served), there));
                 continue;
             }

@@ -1,7 +1,8 @@
 //! The responder: `serve_logs`.
 //!
 //! ```text
-//! responder --- listeners, allow      who comes in
+//! responder --- listeners, allow,     who comes in
+//!     |    |    crowd                 and how many
 //!     |    \--- hints                 which files have changed
 //!     |
 //!    conn ----- session -- tail       what to do next, and when a generation has ended
@@ -13,7 +14,7 @@
 //!               finder --- order      which file has the bytes asked for; `content` in protocol 2
 //! ```
 //!
-//! `session`, `tail`, `order`, `allow` and `files` decide, and touch nothing; `finder` sees files
+//! `session`, `tail`, `order`, `allow`, `crowd` and `files` decide, and touch nothing; `finder` sees files
 //! only through [`Logs`](crate::sys::logs::Logs); `conn`, `jobs` and `responder` carry out. What the
 //! operator reads is in `sentences`.
 
@@ -26,10 +27,12 @@ use clap::Parser;
 use crate::config::{ServeConfig, parse_serve};
 use crate::sys::cause::cause;
 use crate::sys::limits::raise_descriptors;
+use crate::sys::linux::confine::{Keep, Needs, Tcp, confine};
 use crate::sys::text::read_whole;
 
 pub mod allow;
 mod conn;
+pub mod crowd;
 mod errands;
 mod files;
 pub mod finder;
@@ -54,6 +57,14 @@ const CONFIG_BYTES_MAX: u64 = 64 << 20;
 /// What a responder needs besides its connections: standard streams, poll, watch, listeners, and a
 /// directory being read.
 const DESCRIPTORS_APART: u64 = 64;
+
+/// It reads, and answers who connects. A reload may name other directories and ports below 1024, so what
+/// that takes is kept.
+const NEEDS: Needs<'static> = Needs {
+    write_below: &[],
+    tcp: Tcp::Listens,
+    capabilities: &[Keep::LowPorts, Keep::Leases, Keep::ReadAll],
+};
 
 /// Serves log files to the fetchers of a central host, as they are written.
 #[derive(Debug, Parser)]
@@ -94,6 +105,7 @@ fn serve(config: ServeConfig, path: PathBuf) -> io::Result<()> {
     if limit < 2 * connections as u64 + DESCRIPTORS_APART {
         sentences::few_descriptors(limit, connections, DESCRIPTORS_APART);
     }
+    sentences::confined(confine(&NEEDS).map_err(|error| sentences::cannot_confine(&error))?);
     let mut responder = Responder::bind(config)?;
     responder.obey_signals(path)?;
     for address in responder.local_addrs() {

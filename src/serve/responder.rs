@@ -19,10 +19,11 @@ use mio::net::TcpStream;
 
 use super::allow::Allow;
 use super::conn::{Conn, Desk, Turn};
+use super::crowd::{Crowd, Limits};
 use super::files::Files;
 use super::hints::Hints;
 use super::jobs::{Jobs, Report};
-use super::listeners::{Listeners, Strangers};
+use super::listeners::{Listeners, Unwelcome};
 use super::listing::Look;
 use super::sentences;
 use super::session::{CloseReason, Times};
@@ -49,9 +50,9 @@ pub struct Responder {
     signals: Option<(Signals, PathBuf)>,
     signalled: bool,
     listeners: Listeners,
-    strangers: Strangers,
+    unwelcome: Unwelcome,
     allow: Allow,
-    connections_max: usize,
+    crowd: Crowd<Slot>,
     desk: Desk,
     conns: Slots<Conn>,
     /// Who follows each served file.
@@ -76,6 +77,10 @@ fn times_of(config: &ServeConfig) -> Times {
     Times { request: config.request_timeout, heartbeat: config.heartbeat, linger: config.linger }
 }
 
+fn limits_of(config: &ServeConfig) -> Limits {
+    Limits { connections: config.max_connections, per_address: config.max_per_address }
+}
+
 impl Responder {
     /// Listens as `config` says. From now on SIGIO is ignored in this process: asking who writes to
     /// a file can cause one.
@@ -86,7 +91,7 @@ impl Responder {
         let jobs = Jobs::start(Arc::clone(&waker))?;
         let mut listeners = Listeners::default();
         listeners.set(&config.listen, &evloop)?;
-        let times = times_of(&config);
+        let (times, limits) = (times_of(&config), limits_of(&config));
         let files = Files::new(config.files, DiskLogs::resolve);
         let hints = Hints::new(&files);
         if let Some(watch) = hints.watch() {
@@ -98,9 +103,9 @@ impl Responder {
             signals: None,
             signalled: false,
             listeners,
-            strangers: Strangers::default(),
+            unwelcome: Unwelcome::default(),
             allow: Allow::new(config.allow),
-            connections_max: config.max_connections,
+            crowd: Crowd::new(limits),
             followers: files.iter().map(|_| BTreeSet::new()).collect(),
             listing: BTreeSet::new(),
             desk: Desk::new(DiskLogs::new()?, files, times, jobs),
@@ -176,8 +181,7 @@ impl Responder {
         if !self.queue.is_empty() || self.hinted {
             return Some(now);
         }
-        let room = self.conns.len() < self.connections_max;
-        let accept = self.listeners.deadline(now).filter(|_| room);
+        let accept = self.listeners.deadline(now).filter(|_| self.crowd.has_room());
         [Some(self.next_check), self.deadlines.next(), accept].into_iter().flatten().min()
     }
 
@@ -234,8 +238,11 @@ impl Responder {
     fn serve(&mut self, slot: Slot, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.queued = false;
-        let before = conn.followed();
+        let (before, was_asking) = (conn.followed(), conn.is_asking());
         let turn = conn.turn(now, &mut self.desk);
+        if was_asking && !conn.is_asking() {
+            self.crowd.has_asked(conn.ticket());
+        }
         if before.is_none()
             && let Some(number) = conn.followed()
         {
@@ -256,6 +263,7 @@ impl Responder {
 
     fn close(&mut self, slot: Slot, reason: &CloseReason) {
         let Some(conn) = self.conns.remove(slot) else { return };
+        self.crowd.leave(conn.ticket());
         self.listing.remove(&slot);
         if let Some(errand) = conn.errand() {
             self.desk.jobs.forget(errand);
@@ -285,13 +293,18 @@ impl Responder {
     }
 
     fn accept(&mut self, now: Instant) {
-        for _ in 0..ACCEPTED_MAX {
-            if self.conns.len() >= self.connections_max {
+        // Who has asked is heard before he can be among those who have to go.
+        let most = ACCEPTED_MAX.min(self.crowd.limits().asking() / 2);
+        for _ in 0..most {
+            if !self.crowd.has_room() {
                 return;
             }
             let Some((stream, peer)) = self.listeners.accept(now) else { return };
             if !self.allow.permits(peer.ip()) {
-                self.strangers.note(now, peer.ip());
+                self.unwelcome.note_stranger(now, peer.ip());
+            } else if !self.crowd.admits(peer.ip()) {
+                let limit = self.crowd.limits().per_address;
+                self.unwelcome.note_too_many(now, peer.ip(), limit);
             } else if let Err(error) = self.welcome(stream, peer, now) {
                 sentences::not_welcomed(peer, &error);
             }
@@ -301,15 +314,33 @@ impl Responder {
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) -> io::Result<()> {
         net::prepare_accepted(&stream)?;
         let times = self.desk.times;
-        let slot = self.conns.insert_with(|slot| Conn::new(slot, stream, peer, now, times));
+        let mut crowded = None;
+        let slot = self.conns.insert_with(|slot| {
+            let (ticket, gone) = self.crowd.enter(peer.ip(), slot);
+            crowded = gone;
+            Conn::new(slot, stream, peer, now, times, ticket)
+        });
+        if let Some(slot) = crowded {
+            self.send_away(slot, now);
+        }
         let Some(conn) = self.conns.get_mut(slot) else { return Ok(()) };
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.evloop.register(conn.stream(), Who::Conn(slot), both) {
+            self.crowd.leave(conn.ticket());
             self.conns.remove(slot);
             return Err(error);
         }
         let deadline = conn.deadline();
         self.deadlines.arm(&mut conn.alarm, slot, Some(deadline));
         Ok(())
+    }
+
+    /// Closes one that has asked for nothing, for one that may.
+    fn send_away(&mut self, slot: Slot, now: Instant) {
+        if let Some(conn) = self.conns.get(slot) {
+            let limit = self.crowd.limits().asking();
+            self.unwelcome.note_silent(now, conn.peer().ip(), limit);
+            self.close(slot, &CloseReason::Crowded);
+        }
     }
 }

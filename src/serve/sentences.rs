@@ -10,6 +10,7 @@ use super::tail::End;
 use crate::pos::Offset;
 use crate::proto::printable;
 use crate::sys::cause::cause;
+use crate::sys::linux::confine::Confined;
 use crate::sys::linux::inotify::limit_of;
 
 impl fmt::Display for CloseReason {
@@ -22,6 +23,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Proved => f.write_str("its digest was told"),
             CloseReason::Fault(fault) => write!(f, "{fault}"),
             CloseReason::RequestTimeout => f.write_str("it did not ask in time"),
+            CloseReason::Crowded => f.write_str("too many others had not asked, either"),
             CloseReason::HungUp => f.write_str("it hung up"),
             CloseReason::Blocked => f.write_str("it takes no bytes"),
             CloseReason::Unreadable => f.write_str("the file cannot be read"),
@@ -33,6 +35,24 @@ impl fmt::Display for CloseReason {
 /// `cannot listen at 0.0.0.0:19: Address already in use`, of the same kind.
 pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen at {address}: {}", cause(error)))
+}
+
+/// The program could not give up what it does not need.
+pub fn cannot_confine(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot give up rights: {}", cause(error)))
+}
+
+/// What the kernel can't forbid the program.
+pub fn confined(confined: Confined) {
+    match confined {
+        Confined::Wholly => log::debug!("can read files and answer who connects, and nothing else"),
+        Confined::Partly => {
+            log::info!("cannot forbid myself all that I don't need: this Landlock is an old one");
+        }
+        Confined::WithoutLandlock => log::warn!(
+            "cannot forbid myself to write, execute and connect: the kernel gives no Landlock"
+        ),
+    }
 }
 
 /// A file that will be refused as it is now.
@@ -61,6 +81,22 @@ fn limit(error: &io::Error) -> String {
 pub fn not_allowed(count: u64, last: IpAddr) {
     log::warn!(
         "cannot answer {last}: not on the allow list (connections since last told: {count})"
+    );
+}
+
+/// Peers whose address has too many connections, since the last time this was told.
+pub fn too_many(count: u64, last: IpAddr, limit: usize) {
+    log::warn!(
+        "cannot answer {last}: it has max-per-address {limit} connections \
+         (connections since last told: {count})"
+    );
+}
+
+/// Peers that asked for nothing and had to go, since the last time this was told.
+pub fn too_silent(count: u64, last: IpAddr, limit: usize) {
+    log::warn!(
+        "cannot wait for the request of {last}: more than {limit} have not asked \
+         (connections since last told: {count})"
     );
 }
 

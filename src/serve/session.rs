@@ -123,6 +123,11 @@ impl Session {
         self.times = times;
     }
 
+    /// Whether the request is not complete yet.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking { .. })
+    }
+
     /// What [`Output::Say`] says.
     pub fn words(&self) -> &[u8] {
         match &self.state {

@@ -124,14 +124,7 @@ impl Logs for DiskLogs {
     }
 
     fn names(&self, dir: &Path, names_max: usize) -> io::Result<Vec<OsString>> {
-        let entries = std::fs::read_dir(dir)?.take(names_max + 1);
-        let names: Vec<OsString> =
-            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
-        if names.len() > names_max {
-            let message = format!("more than {names_max} names in a directory");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-        }
-        Ok(names)
+        beneath::names(&self.root, dir, names_max)
     }
 
     fn facts(&self, file: &File) -> io::Result<FileFacts> {
@@ -143,11 +136,8 @@ impl Logs for DiskLogs {
     }
 
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
-        match std::fs::symlink_metadata(path) {
-            Ok(metadata) => Ok(Some(identity::facts_of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let metadata = beneath::metadata(&self.root, path)?;
+        Ok(metadata.map(|metadata| identity::facts_of(&metadata)))
     }
 
     fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {

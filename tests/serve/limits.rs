@@ -34,3 +34,96 @@ fn a_flood_that_uses_up_all_descriptors_passes() {
     let mut after = bed.ask("");
     after.expect(bed.status('O', "log") + "content\nmore\n\x07");
 }
+
+#[test]
+fn for_want_of_descriptors_no_file_is_taken_for_renamed_or_gone() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 24; exec \"$0\" \"$1\"", SERVE_LOGS]);
+    let dir = Dir::new();
+    dir.write("log", "content\n");
+    let settings = "check 50ms\nlinger 0s\nheartbeat 1s\nrequest-timeout 1m\n";
+    let bed = Bed::start(dir, settings, command);
+    let mut before = bed.ask("");
+    before.expect(bed.status('O', "log") + "content\n\x07");
+    let mut list = bed.connect();
+    list.send(format!("LIST {} +2\n", bed.dir.path("*").display()));
+    let mut listed = [0; 2];
+    while !listed.ends_with(b"\n.") {
+        listed[0] = listed[1];
+        list.0.read_exact(&mut listed[1..]).unwrap();
+    }
+    let flood: Vec<Peer> = (0..40).map(|_| bed.connect()).collect();
+    bed.program.complained("cannot accept connections for now: Too many open files");
+    bed.dir.append("log", "more\n");
+    before.expect("more\n\x07\x07");
+    list.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut heard = Vec::new();
+    let _ = list.0.read_to_end(&mut heard);
+    assert!(!heard.contains(&b'X'), "{}", heard.escape_ascii());
+    drop(flood);
+    bed.dir.append("log", "end\n");
+    before.expect("end\n");
+}
+
+/// Connects from another address of this host.
+fn connect_from(bed: &Bed, from: [u8; 4]) -> Peer {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&bed.address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    Peer(stream)
+}
+
+#[test]
+fn an_address_with_as_many_connections_as_it_may_gets_no_more_and_others_do() {
+    let bed = Bed::new("max-per-address 2\ncheck 1h\n");
+    let alive = bed.status('O', "log") + "\x07";
+    let request = format!("{}\n", bed.dir.path("log").display());
+    let mut here = [bed.ask(""), bed.ask("")];
+    here.iter_mut().for_each(|peer| peer.expect(&alive));
+    for _ in 0..3 {
+        bed.connect().expect_silence("the third from here");
+    }
+    let mut other = connect_from(&bed, [127, 0, 0, 2]);
+    other.send(&request);
+    other.expect(&alive);
+    bed.program.complained("cannot answer 127.0.0.1: it has max-per-address 2 connections");
+    assert_eq!(bed.program.stderr().matches("max-per-address").count(), 1);
+    drop(here);
+    wait_until("there is room again", || {
+        let mut peer = bed.connect();
+        // It may be closed before all is sent.
+        let _ = peer.0.write_all(request.as_bytes());
+        peer.0.read(&mut [0; 1]).is_ok_and(|count| count == 1)
+    });
+    // More are allowed from now on, and nobody went for it.
+    bed.reload("max-per-address 9\ncheck 1h\n");
+    wait_until("another is answered", || {
+        let mut peers = [0; 4].map(|_| bed.connect());
+        for peer in &mut peers {
+            let _ = peer.0.write_all(request.as_bytes());
+        }
+        peers.iter_mut().all(|peer| peer.0.read(&mut [0; 1]).is_ok_and(|count| count == 1))
+    });
+    bed.dir.append("log", "more\n");
+    other.expect("more\n");
+}
+
+#[test]
+fn those_who_never_ask_give_way_to_those_who_do() {
+    let bed = Bed::with(
+        "max-connections 70\nmax-per-address 70\nrequest-timeout 10m\ncheck 1h\n",
+        &[("log", b"content\n")],
+    );
+    let mut silent: Vec<Peer> = (0..64).map(|_| bed.connect()).collect();
+    for _ in 0..6 {
+        bed.ask("").expect(bed.status('O', "log") + "content\n\x07");
+    }
+    silent.drain(..1).next().unwrap().expect_silence("the one that came first");
+    bed.program.complained("cannot wait for the request of 127.0.0.1: more than 64 have not asked");
+    // The last of them may still ask.
+    let mut late = silent.pop().unwrap();
+    late.send(format!("{}\n", bed.dir.path("log").display()));
+    late.expect(bed.status('O', "log") + "content\n\x07");
+}

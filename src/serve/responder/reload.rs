@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Responder, times_of};
+use super::{Responder, limits_of, times_of};
 use crate::config::ServeConfig;
 use crate::evloop::Interest;
 use crate::evloop::who::Who;
@@ -54,7 +54,7 @@ impl Responder {
 
     /// Goes on with another configuration; if it cannot be had, with the old one.
     fn apply(&mut self, config: ServeConfig, now: Instant) -> io::Result<()> {
-        let times = times_of(&config);
+        let (times, limits) = (times_of(&config), limits_of(&config));
         let files = Files::new(config.files, DiskLogs::resolve);
         let hints = Hints::new(&files);
         if let Some(watch) = hints.watch() {
@@ -63,7 +63,7 @@ impl Responder {
         self.listeners.set(&config.listen, &self.evloop)?;
         self.hints = hints;
         self.allow = Allow::new(config.allow);
-        self.connections_max = config.max_connections;
+        self.crowd.set_limits(limits);
         self.check = config.check;
         self.next_check = now;
         self.desk.times = times;

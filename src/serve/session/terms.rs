@@ -136,6 +136,8 @@ pub enum CloseReason {
     Fault(WireFault),
     /// No request in time.
     RequestTimeout,
+    /// It had not asked yet, and too many others had not, either.
+    Crowded,
     /// The fetcher closed its side, or the connection broke.
     HungUp,
     /// The fetcher took nothing for too long.

@@ -2,6 +2,7 @@
 
 pub mod beneath;
 pub mod boot;
+pub mod confine;
 pub mod identity;
 pub mod inotify;
 pub mod lease;
