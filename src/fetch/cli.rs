@@ -12,6 +12,7 @@ use clap::Parser;
 
 use super::fetcher::{Fetcher, Unfinished};
 use super::list::{EVERYTHING, Place, check_pattern, list};
+use super::reach::{self, Reach};
 use super::room::Floor;
 use super::settings::{Settings, read_config};
 use super::terms::{Goal, Recheck, SyncPolicy, Timing};
@@ -125,7 +126,8 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
     }
     let goal = if args.once { Goal::Once } else { Goal::Follow };
     let (floor, network_disk) = (args.keep_free, args.network_disk);
-    let settings = Settings { snmp_dir, conf, timing, goal, floor, network_disk };
+    let reach = Reach::default();
+    let settings = Settings { snmp_dir, conf, timing, goal, floor, network_disk, reach };
     let done = match (args.once, args.verify) {
         (false, true) => prove(&config, &timing),
         (true, true) => fetch(settings, config.clone())
@@ -158,6 +160,7 @@ fn fetch(settings: Settings, config: FetchConfig) -> Result<bool, String> {
 fn prove(config: &FetchConfig, timing: &Timing) -> Result<bool, String> {
     // If it was fetched before, the signals were the fetcher's.
     signal::obey_by_default().map_err(cannot("give signals their meaning"))?;
+    reach::confine_to_reading()?;
     let mut stdout = std::io::stdout();
     verify(config, timing, |line| writeln!(stdout, "{line}")).map_err(cannot("verify"))
 }
@@ -174,6 +177,10 @@ fn print_list(place: &OsStr, pattern: Option<&OsStr>, timing: &Timing) -> ExitCo
             return ExitCode::from(2);
         }
     };
+    if let Err(cause) = reach::confine_to_reading() {
+        cannot(cause);
+        return ExitCode::FAILURE;
+    }
     let mut stdout = std::io::stdout().lock();
     match list(&place, pattern, timing, |row| writeln!(stdout, "{row}")) {
         Ok(()) => ExitCode::SUCCESS,
@@ -192,9 +199,12 @@ fn print_sources(config: &FetchConfig) -> ExitCode {
     }
 }
 
-fn run(settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
+fn run(mut settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
+    let (reach, confined) = Reach::of(&settings, &config).confine()?;
+    settings.reach = reach;
     let diagnostics = Output::to(std::io::stderr()).map_err(cannot("start a thread"))?;
     crate::status::output::start_log(diagnostics.clone());
+    reach::tell(confined);
     let event_log = Output::to(std::io::stdout()).map_err(cannot("start a thread"))?;
     let descriptors =
         limits::raise_descriptors().map_err(cannot("raise the limit of descriptors"))?;

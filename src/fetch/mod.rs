@@ -13,6 +13,7 @@
 //! * [`room`] how much is to be left on the file systems of copies
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
+//! * [`reach`] where it may write at all
 //! * [`board`] when status files are written
 //! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
 //! * [`list`] what a responder serves; [`dial`] how a thread that waits asks one
@@ -34,6 +35,7 @@ pub mod late;
 pub mod list;
 pub mod manifest;
 pub mod pointer;
+pub mod reach;
 pub mod recheck;
 pub mod room;
 pub mod settings;

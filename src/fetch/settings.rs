@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::reach::Reach;
 use super::room::Floor;
 use super::terms::{Goal, Timing};
 use crate::config::{FetchConfig, parse_fetch};
@@ -22,6 +23,8 @@ pub struct Settings {
     pub floor: Floor,
     /// These may be kept by another machine.
     pub network_disk: bool,
+    /// Where anything may be written.
+    pub reach: Reach,
 }
 
 /// Reads the configuration; the error is for the operator, a line for each fault.

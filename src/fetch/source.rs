@@ -96,6 +96,8 @@ pub struct Source {
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
     progressed: bool,
+    /// The responder told of more bytes last, and has not sent them.
+    owing: bool,
     /// Bytes that this connection brought.
     brought: u64,
     /// How far in the copy any connection came since the last job.
@@ -130,6 +132,7 @@ impl Source {
             renamed: false,
             in_step: false,
             progressed: false,
+            owing: false,
             brought: 0,
             furthest: 0,
             idle_ends: 0,
@@ -326,7 +329,9 @@ impl Source {
         if (alive && self.handle_end_reached(now)) || self.handle_once(now, since, alive) {
             return;
         }
-        if moved > 0 || !self.waits_for_bytes() {
+        // A sign of life that tells of more bytes is one only if these come.
+        self.owing = moved == 0 && !alive;
+        if moved > 0 || (alive && !self.waits_for_bytes()) {
             self.set(State::Following { since, until: now + self.timing.idle_timeout });
         }
         self.succeed(now, since);

@@ -200,6 +200,13 @@ pub fn dir_of(path: &Path) -> &Path {
     }
 }
 
+/// The real name of the nearest directory above `dir` that exists, not `dir` itself.
+pub fn existing_above(dir: &Path) -> io::Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let above = dir.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
+    above.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options

@@ -147,7 +147,12 @@ impl Source {
     /// What it means that nothing came for too long.
     pub(super) fn silence(&self) -> String {
         let waits = self.aim.goal == Goal::Once && !self.aim.current && self.place.verified();
-        if waits { "no file follows the rotated one" } else { "timeout" }.to_owned()
+        let why = match (waits, self.owing) {
+            (true, _) => "no file follows the rotated one",
+            (false, true) => "nothing but signs of life, and there is more",
+            (false, false) => "timeout",
+        };
+        why.to_owned()
     }
 
     /// A connection or a job failed. Says whether that was the last try.
