@@ -466,9 +466,11 @@ impl Fetcher {
             Output::Succeed => {
                 if !std::mem::replace(&mut entry.well, true) {
                     self.board.note(now);
-                    if let Some(sentence) = entry.repeats.succeed(now) {
-                        self.tell(slot, &sentence);
-                    }
+                }
+                if entry.repeats.is_unsettled()
+                    && let Some(sentence) = entry.repeats.succeed(now)
+                {
+                    self.tell(slot, &sentence);
                 }
             }
         }

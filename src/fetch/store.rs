@@ -37,7 +37,7 @@ use super::pointer::{BOOT_UNKNOWN, Pointer, State, replace_pointer};
 use crate::pos::{FileFacts, FileId, Generation, Offset, Space};
 use crate::status::event::Event;
 use crate::sys::cause::cause as in_words;
-use crate::sys::fs::{Fs, dir_of};
+use crate::sys::fs::{Fs, dir_of, may_be};
 
 /// The names of one source on disk, and what is needed to act on them.
 #[derive(Clone, Debug)]
@@ -79,6 +79,9 @@ pub enum StoreFault {
         /// What its file system is called.
         kind: &'static str,
     },
+    /// The copy was removed: what is written to it is nowhere.
+    #[error("cannot go on with {}: it was removed by somebody else", .0.display())]
+    Removed(PathBuf),
     /// The copy is not what this process left there.
     #[error("cannot go on with {}: it was changed by somebody else", .0.display())]
     Changed(PathBuf),
@@ -254,6 +257,19 @@ impl<F: Fs> Store<F> {
         let facts = self.fs.facts(&file).doing("look at", &self.copy)?;
         self.fs.sync_dir(dir).doing("sync directory", dir)?;
         Ok(self.opened(file, &facts))
+    }
+
+    /// A file that is open can be written to when it has no name any more. (Who tells no number of names
+    /// is asked by name.)
+    pub(super) fn check_there(&self, copy: &OpenCopy<F>, facts: &FileFacts) -> Done<()> {
+        if facts.links > 0 {
+            return Ok(());
+        }
+        let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
+        match here.is_some_and(|facts| may_be(&facts, &copy.id)) {
+            true => Ok(()),
+            false => Err(StoreFault::Removed(self.copy.clone())),
+        }
     }
 
     fn opened(&self, file: F::File, facts: &FileFacts) -> OpenCopy<F> {

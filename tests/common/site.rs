@@ -29,6 +29,16 @@ impl Site {
         site
     }
 
+    /// In memory, where nothing waits for a disk.
+    pub fn in_memory() -> Site {
+        let mut site = Site::new();
+        if let Ok(dir) = tempfile::tempdir_in("/dev/shm") {
+            fs::create_dir(dir.path().join("d")).unwrap();
+            site.dir = dir;
+        }
+        site
+    }
+
     /// With one source, `d/log`, at this port of 127.0.0.1.
     pub fn of(port: u16) -> Site {
         let site = Site::new();
