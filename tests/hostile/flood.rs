@@ -44,6 +44,8 @@ fn a_responder_whose_next_generation_is_the_one_asked_for_is_slowed_down() {
     tally("attacks: connections and generations without end, slowed down", asked);
 }
 
+/// Found by attacks: a responder that named another generation at each question, one byte long, made archives
+/// as fast as the disk syncs. Behind a thousand connections that brought little there is a wait.
 #[test]
 fn a_chain_of_generations_that_bites_its_tail_is_slowed_down() {
     let (mut siege, asked) = flooded(|_, asked| {

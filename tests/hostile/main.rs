@@ -32,7 +32,7 @@ use common::{Program, holds_for, wait_until};
 use fetchlogs::pos::{Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, emit_answer};
 use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
-use left_out::tell;
+use left_out::{left_out, tell};
 use nix::sys::signal::Signal;
 use scripted::{Asked, Scripted};
 use site::{FETCH_LOGS, Site};

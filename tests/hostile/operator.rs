@@ -75,23 +75,6 @@ fn whatever_is_done_to_a_copy_or_its_pointer_while_it_is_written_is_told_and_mad
     tally("attacks: mistakes of operators, each told and made good", MISTAKES.len() as u64);
 }
 
-/// Found by attacks: a copy that was removed while it was written was written to on, without a name; when
-/// its generation ended, there was no archive, and nothing of it was left. A checkpoint and a rotation look
-/// whether the copy has a name now.
-#[test]
-fn a_copy_that_is_removed_while_it_is_written_is_fetched_again() {
-    let truth = Truth::new();
-    truth.grow(5000);
-    let site = Site::of(truth.port()).option("--sync", "never");
-    let fetcher = site.start();
-    site.wait_all(&truth);
-    fs::remove_file(site.path("d/log")).unwrap();
-    truth.rotate();
-    truth.grow(10);
-    fetcher.wait_said("it was removed by somebody else");
-    wait_until("all is there", || has_all(&site, &truth));
-}
-
 #[test]
 fn a_pointer_or_all_of_it_that_comes_back_from_a_backup_loses_nothing() {
     for pointer_only in [true, false] {

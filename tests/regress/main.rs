@@ -7,6 +7,14 @@ mod mirror;
 #[path = "../common/original.rs"]
 mod original;
 
+#[path = "../common/scripted.rs"]
+mod scripted;
+#[path = "../common/site.rs"]
+mod site;
+#[path = "../common/truth.rs"]
+mod truth;
+
+mod attacked;
 mod fetching;
 mod serving;
 
