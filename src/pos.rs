@@ -286,6 +286,28 @@ impl FileFacts {
     }
 }
 
+/// A file system, as far as it matters to who wants to keep something on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// The number of its device; may change at a reboot.
+    pub device: u64,
+    /// Bytes.
+    pub bytes: Share,
+    /// Files that can be made; `all` is 0 where there is no such limit.
+    pub files: Share,
+    /// What it is called, if another machine keeps it and that is not allowed.
+    pub network: Option<&'static str>,
+}
+
+/// How much of something there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// What is left for who is not root.
+    pub free: u64,
+    /// What there was at first.
+    pub all: u64,
+}
+
 /// Whether some process has a file open for writing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Writers {

@@ -90,7 +90,9 @@ fn the_example_of_fetch_logs_parses_with_and_without_what_is_commented_out() {
 fn the_example_of_fetch_logs_tells_the_true_defaults_of_its_options() {
     let text = text_of("fetch_logs.conf");
     let (_, help) = run(Command::new(env!("CARGO_BIN_EXE_fetch_logs")).arg("--help"));
-    let mut options = help.split("--").filter(|option| option.contains("<TIME>")).peekable();
+    let options =
+        help.split("--").filter(|option| option.contains("<TIME>") || option.contains("<ROOM>"));
+    let mut options = options.peekable();
     assert!(options.peek().is_some(), "{help}");
     for option in options {
         let name = option.split_whitespace().next().unwrap();

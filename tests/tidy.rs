@@ -23,9 +23,12 @@ const ROOMS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "fetch/backoff.rs",
     "fetch/due.rs",
+    "fetch/haste.rs",
     "fetch/late.rs",
+    "fetch/room.rs",
     "fetch/source.rs",
     "fetch/source/asking.rs",
+    "fetch/source/halting.rs",
     "fetch/source/leaving.rs",
     "fetch/source/once.rs",
     "fetch/verify/lines.rs",

@@ -10,6 +10,8 @@ use super::logs::rotated_path;
 use crate::config::{emit_word, parse_fetch, parse_serve};
 use crate::evloop::stopper::Stopper;
 use crate::fetch::fetcher::Fetcher;
+use crate::fetch::reach::Reach;
+use crate::fetch::room::Floor;
 use crate::fetch::settings::Settings;
 use crate::fetch::terms::{Goal, Recheck, SyncPolicy, Timing};
 use crate::serve::Responder;
@@ -107,7 +109,9 @@ impl Scene {
         };
         let event_log = Output::to(io::stdout()).map_err(cannot("start a thread"))?;
         let goal = Goal::Follow;
-        let settings = Settings { snmp_dir: folder.join("status"), conf, timing, goal };
+        let (snmp_dir, floor, network_disk) = (folder.join("status"), Floor::Bytes(0), true);
+        let reach = Reach::default();
+        let settings = Settings { snmp_dir, conf, timing, goal, floor, network_disk, reach };
         let fetcher = Fetcher::new(settings, event_log).map_err(cannot("start the fetcher"))?;
 
         let stoppers = [responder.stopper(), fetcher.stopper()];

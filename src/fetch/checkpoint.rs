@@ -53,23 +53,17 @@ impl<F: Fs> Store<F> {
         generation: Generation,
         place: &Place,
     ) -> Done<Offset> {
-        self.check_copy(copy, place)?;
+        self.check(copy, place)?;
         self.fs.sync_data(&copy.file).doing("sync", &self.copy)?;
         self.point(generation, &after(place), copy.id, State::Active)?;
         Ok(place.right())
     }
 
-    /// A copy that somebody has cut is not what its place says, and one that he removed is lost with the last
-    /// who has it open.
-    fn check_copy(&self, copy: &OpenCopy<F>, place: &Place) -> Done<()> {
+    /// A copy that somebody has cut or removed is not what its place says.
+    fn check(&self, copy: &OpenCopy<F>, place: &Place) -> Done<()> {
         let facts = self.fs.facts(&copy.file).doing("look at", &self.copy)?;
-        if facts.links == 0 {
-            Err(StoreFault::Removed(self.copy.clone()))
-        } else if facts.size < place.size {
-            Err(StoreFault::Changed(self.copy.clone()))
-        } else {
-            Ok(())
-        }
+        self.check_there(copy, &facts)?;
+        if facts.size < place.size { Err(StoreFault::Changed(self.copy.clone())) } else { Ok(()) }
     }
 }
 
@@ -89,7 +83,7 @@ impl<F: Fs> Checkpoint<F> {
         if self.copy.device != Some(of_copy.device) {
             return Err(self.alone());
         }
-        let prepared = self.store.check_copy(&self.copy, &self.place).and_then(|()| {
+        let prepared = self.store.check(&self.copy, &self.place).and_then(|()| {
             let (place, copy) = (after(&self.place), self.copy.id);
             let new = self.store.pointer_of(self.generation, &place, copy, State::Active);
             let scratch = write_scratch(fs, pointer, &new).doing("replace pointer", pointer)?;

@@ -12,6 +12,8 @@ use clap::Parser;
 
 use super::fetcher::{Fetcher, Unfinished};
 use super::list::{EVERYTHING, Place, check_pattern, list};
+use super::reach::{self, Reach};
+use super::room::Floor;
 use super::settings::{Settings, read_config};
 use super::terms::{Goal, Recheck, SyncPolicy, Timing};
 use super::verify::verify;
@@ -56,6 +58,14 @@ struct Args {
     /// When a rotated log is asked for once more, after it ended, for lines that came late; or never
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = Recheck::parse)]
     recheck: Recheck,
+    /// What is left free on the file system of each copy, as a part or in bytes (20G): with less nothing
+    /// more is read
+    #[arg(long, value_name = "ROOM", default_value = "5%", value_parser = Floor::parse)]
+    keep_free: Floor,
+    /// Copies may be on a file system of another machine (NFS, SMB): its locks, renames and syncs are
+    /// trusted
+    #[arg(long)]
+    network_disk: bool,
     /// Show it all on this machine: a responder, a fetcher, real logs and a rotation
     #[arg(long, conflicts_with_all = ["snmp_dir", "conf", "check"])]
     demo: bool,
@@ -115,7 +125,9 @@ pub fn main(demo: fn(once: bool) -> ExitCode) -> ExitCode {
         return print_sources(&config);
     }
     let goal = if args.once { Goal::Once } else { Goal::Follow };
-    let settings = Settings { snmp_dir, conf, timing, goal };
+    let (floor, network_disk) = (args.keep_free, args.network_disk);
+    let reach = Reach::default();
+    let settings = Settings { snmp_dir, conf, timing, goal, floor, network_disk, reach };
     let done = match (args.once, args.verify) {
         (false, true) => prove(&config, &timing),
         (true, true) => fetch(settings, config.clone())
@@ -148,6 +160,7 @@ fn fetch(settings: Settings, config: FetchConfig) -> Result<bool, String> {
 fn prove(config: &FetchConfig, timing: &Timing) -> Result<bool, String> {
     // If it was fetched before, the signals were the fetcher's.
     signal::obey_by_default().map_err(cannot("give signals their meaning"))?;
+    reach::confine_to_reading()?;
     let mut stdout = std::io::stdout();
     verify(config, timing, |line| writeln!(stdout, "{line}")).map_err(cannot("verify"))
 }
@@ -164,6 +177,10 @@ fn print_list(place: &OsStr, pattern: Option<&OsStr>, timing: &Timing) -> ExitCo
             return ExitCode::from(2);
         }
     };
+    if let Err(cause) = reach::confine_to_reading() {
+        cannot(cause);
+        return ExitCode::FAILURE;
+    }
     let mut stdout = std::io::stdout().lock();
     match list(&place, pattern, timing, |row| writeln!(stdout, "{row}")) {
         Ok(()) => ExitCode::SUCCESS,
@@ -182,9 +199,12 @@ fn print_sources(config: &FetchConfig) -> ExitCode {
     }
 }
 
-fn run(settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
+fn run(mut settings: Settings, config: FetchConfig) -> Result<Vec<Unfinished>, String> {
+    let (reach, confined) = Reach::of(&settings, &config).confine()?;
+    settings.reach = reach;
     let diagnostics = Output::to(std::io::stderr()).map_err(cannot("start a thread"))?;
     crate::status::output::start_log(diagnostics.clone());
+    reach::tell(confined);
     let event_log = Output::to(std::io::stdout()).map_err(cannot("start a thread"))?;
     let descriptors =
         limits::raise_descriptors().map_err(cannot("raise the limit of descriptors"))?;

@@ -42,6 +42,8 @@ pub struct Entry<F: Fs = DiskFs> {
     faulted: bool,
     /// Its copy, once there is one.
     pub copy: Option<OpenCopy<F>>,
+    /// The device of the file system of its copy, once that was looked at.
+    pub disk: Option<u64>,
     /// Its connection.
     pub conn: Option<Slot>,
     /// Its generations that have ended, as far as they are asked for once more.
@@ -86,6 +88,7 @@ impl<F: Fs> Entry<F> {
             locks: None,
             faulted: false,
             copy: None,
+            disk: None,
             conn: None,
             alarm: Alarm::default(),
             repeats: Repeats::default(),
@@ -174,6 +177,8 @@ impl<F: Fs> Entry<F> {
                 let standing = *standing;
                 self.faulted = false;
                 self.copy = standing.copy;
+                // Something else may be mounted there now.
+                self.disk = None;
                 self.locks = locks.or(self.locks.take());
                 self.core.handle_standing(now, standing.generation, standing.place);
                 if standing.renamed {

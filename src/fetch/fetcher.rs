@@ -7,6 +7,7 @@ mod coming;
 mod late;
 mod once;
 mod reading;
+mod room;
 
 use std::collections::HashMap;
 use std::io;
@@ -23,6 +24,7 @@ use super::conn::{Conn, Role};
 use super::due::GROUP_MIN;
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
+use super::room::Rooms;
 use super::settings::Settings;
 use super::terms::{Job, Output};
 use crate::config::{FetchConfig, SourceConfig};
@@ -73,6 +75,9 @@ pub struct Fetcher {
     arriving: Vec<SourceConfig>,
     ending: Option<Instant>,
     asking: late::Asking,
+    rooms: Rooms,
+    /// A file system has too little room, or enough again, and its sources were not told.
+    rooms_changed: bool,
     /// Sources for which nothing more is done, since they were fetched once.
     finished: usize,
     unfinished: Vec<Unfinished>,
@@ -87,13 +92,15 @@ impl Fetcher {
         let evloop = EventLoop::new()?;
         let waker = Arc::new(evloop.waker()?);
         let jobs = Jobs::start(Arc::clone(&waker))?;
-        let fs = DiskFs::default();
+        let fs = DiskFs::with_network(settings.network_disk);
         let boot = fs.boot_id()?.into();
         let board = Board::new(&settings.snmp_dir, clock::now()).map_err(|error| {
             let (dir, cause) = (settings.snmp_dir.display(), cause(&error));
             io::Error::new(error.kind(), format!("cannot use directory {dir}: {cause}"))
         })?;
         Ok(Fetcher {
+            rooms: Rooms::new(settings.floor),
+            rooms_changed: false,
             settings,
             evloop,
             stopper: Stopper::new(waker),
@@ -157,6 +164,7 @@ impl Fetcher {
             while let Some((slot, at)) = self.deadlines.pop_due(now) {
                 self.handle_due(now, slot, at);
             }
+            self.watch_rooms(now);
             self.admit_late(now);
             if std::mem::take(&mut self.checkpoints) {
                 self.gather_checkpoints(now);
@@ -177,7 +185,8 @@ impl Fetcher {
         if !self.ready.is_empty() {
             return Some(now);
         }
-        [self.deadlines.next(), self.ending, Some(self.board.deadline())]
+        let of_board = Some(self.board.deadline());
+        [self.deadlines.next(), self.rooms.deadline(), self.ending, of_board]
             .into_iter()
             .flatten()
             .min()
@@ -345,6 +354,22 @@ impl Fetcher {
         self.read(now, slot, source);
     }
 
+    fn begin_to_connect(&mut self, now: Instant, source: Slot) {
+        let Some(entry) = self.sources.get_mut(source) else { return };
+        if !entry.core.connecting() {
+            return;
+        }
+        match entry.next_address() {
+            Ok(address) => self.connect(now, source, address),
+            Err(name) => {
+                let name = name.to_owned();
+                if !std::mem::replace(&mut entry.looking_up, true) {
+                    self.jobs.look_up(&name, source);
+                }
+            }
+        }
+    }
+
     fn connect(&mut self, now: Instant, source: Slot, address: SocketAddr) {
         if let Err(error) = self.open_conn(source, Role::Main, address) {
             self.fail_to_connect(now, source, &error);
@@ -408,15 +433,10 @@ impl Fetcher {
     fn carry_out(&mut self, now: Instant, slot: Slot, output: Output) {
         let Some(entry) = self.sources.get_mut(slot) else { return };
         match output {
-            Output::Connect => match entry.next_address() {
-                Ok(address) => self.connect(now, slot, address),
-                Err(name) => {
-                    let name = name.to_owned();
-                    if !std::mem::replace(&mut entry.looking_up, true) {
-                        self.jobs.look_up(&name, slot);
-                    }
-                }
-            },
+            Output::Connect => {
+                self.see_room(now, slot);
+                self.begin_to_connect(now, slot);
+            }
             Output::Ask(request) => {
                 let request = match entry.with_samples(request) {
                     Ok(request) => request,
@@ -455,9 +475,11 @@ impl Fetcher {
             Output::Succeed => {
                 if !std::mem::replace(&mut entry.well, true) {
                     self.board.note(now);
-                    if let Some(sentence) = entry.repeats.succeed(now) {
-                        self.tell(slot, &sentence);
-                    }
+                }
+                if entry.repeats.is_unsettled()
+                    && let Some(sentence) = entry.repeats.succeed(now)
+                {
+                    self.tell(slot, &sentence);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -14,9 +15,16 @@ use crate::proto::ask::{Ask, emit_ask};
 use crate::proto::line::LineBuf;
 use crate::proto::list::{LISTING_BYTES_MAX, Listing, parse_listing};
 use crate::sys::cause::cause;
+use crate::sys::clock;
 
 /// The pattern that every path matches.
 pub const EVERYTHING: &[u8] = b"/**";
+
+/// More lines are no list of somebody's logs: whoever goes on saying something is not heard any more.
+const LINES_MAX: u32 = 1_000_000;
+
+/// Nor who takes longer than that for it.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -83,8 +91,11 @@ pub fn list(
     stream.write_all(&emit_ask(&ask)).map_err(|error| cause(&error))?;
     let mut buf = vec![0; READ_BYTES];
     let mut line = LineBuf::new(LISTING_BYTES_MAX);
-    let mut heard = false;
+    let (mut heard, mut lines, until) = (false, 0, clock::now() + PATIENCE);
     loop {
+        if clock::now() >= until {
+            return Err("the list has no end within an hour".to_owned());
+        }
         let mut bytes = match hear(&mut stream, &mut buf, timing.reply_timeout)? {
             [] if heard => return Err("connection closed before all were told".to_owned()),
             [] => return Err("connection closed: a responder of protocol 1 has no list".to_owned()),
@@ -95,6 +106,10 @@ pub fn list(
             let fed = line.feed(bytes).map_err(|fault| fault.to_string())?;
             bytes = &bytes[fed.used..];
             let Some(line) = fed.line else { break };
+            lines += 1;
+            if lines > LINES_MAX {
+                return Err(format!("the list has no end within {LINES_MAX} lines"));
+            }
             match parse_listing(&line).map_err(|fault| fault.to_string())? {
                 Listing::File { inode, size, mtime_ns, path } => {
                     tell(&Row { inode, size, mtime_ns, path }).map_err(|error| cause(&error))?;

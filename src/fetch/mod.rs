@@ -9,9 +9,11 @@
 //! * [`store`] the crash-safe sequences, in file system calls that can each be the last
 //! * [`pointer`](mod@pointer) the pointer file; [`manifest`](mod@manifest) what became of what has ended
 //! * [`checkpoint`] making what has arrived durable, alone or many together; [`due`] which are next
-//! * [`backoff`] how long to wait
+//! * [`backoff`] how long to wait; [`haste`] how often not to
+//! * [`room`] how much is to be left on the file systems of copies
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
 //! * [`conn`] a socket; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
+//! * [`reach`] where it may write at all
 //! * [`board`] when status files are written
 //! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
 //! * [`list`] what a responder serves; [`dial`] how a thread that waits asks one
@@ -27,12 +29,15 @@ pub mod dial;
 pub mod due;
 pub mod entry;
 pub mod fetcher;
+pub mod haste;
 pub mod jobs;
 pub mod late;
 pub mod list;
 pub mod manifest;
 pub mod pointer;
+pub mod reach;
 pub mod recheck;
+pub mod room;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::reach::Reach;
+use super::room::Floor;
 use super::terms::{Goal, Timing};
 use crate::config::{FetchConfig, parse_fetch};
 use crate::sys::cause::cause;
@@ -17,6 +19,12 @@ pub struct Settings {
     pub timing: Timing,
     /// What sources are fetched for.
     pub goal: Goal,
+    /// What is to be left on the file systems of copies.
+    pub floor: Floor,
+    /// These may be kept by another machine.
+    pub network_disk: bool,
+    /// Where anything may be written.
+    pub reach: Reach,
 }
 
 /// Reads the configuration; the error is for the operator, a line for each fault.

@@ -11,6 +11,7 @@
 //! Following: the copy differs -> connection closed, Storing(Cut | Rotate) -> Waiting
 //! any store fault -> connection closed, Waiting, Storing(Recover)
 //! Following: fetched once, and all is here -> connection closed, Finishing
+//! Connecting, Asking, Following: no room for the copy -> connection closed, Halted -> Waiting
 //! ```
 //!
 //! Where we ask from. After a start: from what the pointer calls durable. Within a process's life:
@@ -26,6 +27,7 @@
 //! what is to be done about it, [`Source::deadline`] when to call [`Source::handle_due`].
 
 mod asking;
+mod halting;
 mod leaving;
 mod once;
 
@@ -34,6 +36,7 @@ use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::copy::{Place, Took};
+use super::haste::Haste;
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset, Start};
 use crate::proto::WireFault;
@@ -64,6 +67,8 @@ enum State {
     Storing { connected: bool },
     /// The copy grows, since the status came.
     Following { since: Instant, until: Instant },
+    /// There is no room for the copy: no connection until there is.
+    Halted,
     /// Nothing more is fetched; what came is made durable. `complete`: it is all there was.
     Finishing { complete: bool },
 }
@@ -79,6 +84,9 @@ pub struct Source {
     generation: Option<Generation>,
     place: Place,
     backoff: Backoff,
+    haste: Haste,
+    /// Why there is no room for the copy, if there is none.
+    no_room: Option<Fault>,
     job: Option<Job>,
     next_job: Option<Job>,
     reopen_wanted: bool,
@@ -88,6 +96,10 @@ pub struct Source {
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
     progressed: bool,
+    /// The responder told of more bytes last, and has not sent them.
+    owing: bool,
+    /// Bytes that this connection brought.
+    brought: u64,
     /// How far in the copy any connection came since the last job.
     furthest: Offset,
     /// Connections in a row that ended in order and brought nothing.
@@ -112,12 +124,16 @@ impl Source {
             generation: None,
             place: Place::default(),
             backoff: Backoff::new(timing.reconnect, seed),
+            haste: Haste::default(),
+            no_room: None,
             job: None,
             next_job: None,
             reopen_wanted: false,
             renamed: false,
             in_step: false,
             progressed: false,
+            owing: false,
+            brought: 0,
             furthest: 0,
             idle_ends: 0,
             refusals: 0,
@@ -146,7 +162,7 @@ impl Source {
             | State::Connecting { until }
             | State::Asking { until, .. }
             | State::Following { until, .. } => Some(until),
-            State::Storing { .. } | State::Finishing { .. } => None,
+            State::Storing { .. } | State::Halted | State::Finishing { .. } => None,
         };
         let of_checkpoint = self.checkpoint_at.filter(|_| self.job.is_none());
         [of_state, of_checkpoint].into_iter().flatten().min()
@@ -160,6 +176,7 @@ impl Source {
             State::Waiting { .. }
             | State::Connecting { .. }
             | State::Storing { .. }
+            | State::Halted
             | State::Finishing { .. } => Wants::Nothing,
         }
     }
@@ -228,6 +245,7 @@ impl Source {
             | State::Asking { .. }
             | State::Following { .. }
             | State::Storing { .. }
+            | State::Halted
             | State::Finishing { .. } => {}
         }
     }
@@ -255,6 +273,8 @@ impl Source {
             self.reopen_wanted = false;
             self.set(State::Storing { connected: false });
             self.start(Job::Reopen);
+        } else if let Some(fault) = self.no_room.clone() {
+            self.halt(fault);
         } else {
             self.set(State::Connecting { until: now + self.timing.connect_timeout });
             self.outputs.push_back(Output::Connect);
@@ -289,6 +309,7 @@ impl Source {
     pub fn handle_data(&mut self, now: Instant, took: Took, moved: u64, alive: bool) {
         let State::Following { since, .. } = self.state else { return };
         if self.place.at > self.furthest {
+            self.brought = self.brought.saturating_add(self.place.at - self.furthest);
             self.furthest = self.place.at;
             self.progressed = true;
         }
@@ -308,19 +329,20 @@ impl Source {
                 return;
             }
             Took::Differs => {
-                self.handle_difference();
+                self.handle_difference(now);
                 return;
             }
             Took::All => {}
         }
-        if (alive && self.handle_end_reached()) || self.handle_once(now, alive) {
+        if (alive && self.handle_end_reached(now)) || self.handle_once(now, since, alive) {
             return;
         }
-        if moved > 0 || !self.waits_for_bytes() {
+        // A sign of life that tells of more bytes is one only if these come.
+        self.owing = moved == 0 && !alive;
+        if moved > 0 || (alive && !self.waits_for_bytes()) {
             self.set(State::Following { since, until: now + self.timing.idle_timeout });
         }
-        self.backoff.succeed();
-        self.outputs.push_back(Output::Succeed);
+        self.succeed(now, since);
     }
 
     /// A protocol 2 heartbeat: the file has `size` bytes and was changed last at `mtime_ns`; `at_end` if
@@ -364,7 +386,13 @@ impl Source {
             (State::Connecting { .. }, _) => {
                 self.give_up(now, Fault::InitConnect("connection closed".to_owned()));
             }
-            (State::Waiting { .. } | State::Storing { .. } | State::Finishing { .. }, _) => {}
+            (
+                State::Waiting { .. }
+                | State::Storing { .. }
+                | State::Halted
+                | State::Finishing { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -384,8 +412,10 @@ impl Source {
     }
 
     fn reconnect(&mut self, now: Instant) {
-        self.outputs.push_back(Output::Close);
-        self.set(State::Waiting { until: now, recover: false });
+        if self.may_hurry(now) {
+            self.outputs.push_back(Output::Close);
+            self.set(State::Waiting { until: now, recover: false });
+        }
     }
 
     /// Ends the connection, tells why and waits before the next try.
@@ -487,11 +517,13 @@ impl Source {
         if !matches!(job, Some(Job::Begin(_) | Job::Reopen)) {
             self.note_other_copy();
         }
-        if connected {
-            self.follow(now);
-        } else {
-            self.in_step = false;
-            self.set(State::Waiting { until: now, recover: false });
+        match self.no_room.clone() {
+            Some(fault) if connected => self.halt(fault),
+            _ if connected => self.follow(now),
+            _ => {
+                self.in_step = false;
+                self.set(State::Waiting { until: now, recover: false });
+            }
         }
     }
 

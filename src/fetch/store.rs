@@ -34,10 +34,10 @@ use chrono::{DateTime, Utc};
 use super::copy::{Place, Rest, Trust};
 use super::manifest::Line;
 use super::pointer::{BOOT_UNKNOWN, Pointer, State, replace_pointer};
-use crate::pos::{FileFacts, FileId, Generation, Offset};
+use crate::pos::{FileFacts, FileId, Generation, Offset, Space};
 use crate::status::event::Event;
 use crate::sys::cause::cause as in_words;
-use crate::sys::fs::{Fs, dir_of};
+use crate::sys::fs::{Fs, dir_of, may_be};
 
 /// The names of one source on disk, and what is needed to act on them.
 #[derive(Clone, Debug)]
@@ -71,12 +71,20 @@ pub enum StoreFault {
     /// Another process keeps this copy or pointer.
     #[error("cannot lock {}: another fetch_logs keeps it", .0.display())]
     Locked(PathBuf),
+    /// Locks, renames and syncs are not what they are on a disk of this machine.
+    #[error("cannot keep copies in {}: it is on {kind}, see --network-disk", dir.display())]
+    Network {
+        /// The directory.
+        dir: PathBuf,
+        /// What its file system is called.
+        kind: &'static str,
+    },
+    /// The copy was removed: what is written to it is nowhere.
+    #[error("cannot go on with {}: it was removed by somebody else", .0.display())]
+    Removed(PathBuf),
     /// The copy is not what this process left there.
     #[error("cannot go on with {}: it was changed by somebody else", .0.display())]
     Changed(PathBuf),
-    /// The copy has no name any more.
-    #[error("cannot go on with {}: somebody removed it", .0.display())]
-    Removed(PathBuf),
 }
 
 pub(super) type Done<T> = Result<T, StoreFault>;
@@ -169,6 +177,14 @@ pub struct Stamp {
     pub time: DateTime<Utc>,
 }
 
+/// Refuses a directory on a file system that another machine keeps.
+fn local(dir: &Path, space: &Space) -> Done<()> {
+    match space.network {
+        Some(kind) => Err(StoreFault::Network { dir: dir.to_path_buf(), kind }),
+        None => Ok(()),
+    }
+}
+
 impl<F: Fs> Store<F> {
     /// A source that keeps its copy and pointer there.
     pub fn new(fs: F, copy: PathBuf, pointer: PathBuf, boot: Arc<str>) -> Store<F> {
@@ -179,6 +195,8 @@ impl<F: Fs> Store<F> {
     pub fn lock(&self) -> Done<Locks<F>> {
         for path in [&self.copy, &self.pointer] {
             self.make_dirs(dir_of(path))?;
+            let dir = dir_of(path);
+            local(dir, &self.fs.space(dir).doing("look at file system of", dir)?)?;
         }
         let lock = |path: &Path| match self.fs.lock(path) {
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
@@ -241,6 +259,19 @@ impl<F: Fs> Store<F> {
         Ok(self.opened(file, &facts))
     }
 
+    /// A file that is open can be written to when it has no name any more. (Who tells no number of names
+    /// is asked by name.)
+    pub(super) fn check_there(&self, copy: &OpenCopy<F>, facts: &FileFacts) -> Done<()> {
+        if facts.links > 0 {
+            return Ok(());
+        }
+        let here = self.fs.facts_at(&self.copy).doing("look at", &self.copy)?;
+        match here.is_some_and(|facts| may_be(&facts, &copy.id)) {
+            true => Ok(()),
+            false => Err(StoreFault::Removed(self.copy.clone())),
+        }
+    }
+
     fn opened(&self, file: F::File, facts: &FileFacts) -> OpenCopy<F> {
         let device = self.fs.volume(&self.copy).map(|volume| volume.device);
         let device = device.filter(|&device| device == facts.device);
@@ -279,5 +310,22 @@ impl<F: Fs> Store<F> {
     ) -> Done<()> {
         let pointer = self.pointer_of(generation, place, copy, state);
         replace_pointer(&self.fs, &self.pointer, &pointer).doing("replace pointer", &self.pointer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pos::Share;
+
+    #[test]
+    fn a_directory_that_another_machine_keeps_is_refused_by_its_kind() {
+        let share = Share { free: 1, all: 1 };
+        let space = |network| Space { device: 1, bytes: share, files: share, network };
+        assert!(local(Path::new("/logs"), &space(None)).is_ok());
+        assert_eq!(
+            local(Path::new("/logs"), &space(Some("NFS"))).unwrap_err().to_string(),
+            "cannot keep copies in /logs: it is on NFS, see --network-disk"
+        );
     }
 }

@@ -28,6 +28,15 @@ pub enum Fault {
     WriteData(String),
     /// Copy, pointer or archive could not be kept; which and why.
     Store(String),
+    /// The file system of the copy has less than so much left.
+    NoRoom {
+        /// The copy.
+        copy: PathBuf,
+        /// What is to be left.
+        floor: String,
+    },
+    /// Too many connections in a row brought too little.
+    Haste,
 }
 
 impl fmt::Display for Fault {
@@ -40,6 +49,14 @@ impl fmt::Display for Fault {
             Fault::Read(why) => write!(f, "ERR read: {why}"),
             Fault::WriteData(why) => write!(f, "ERR write data file: {why}"),
             Fault::Store(what) => write!(f, "ERR {what}"),
+            Fault::NoRoom { copy, floor } => write!(
+                f,
+                "ERR no room: less than {floor} is left for {}, nothing is read until there is more",
+                copy.display()
+            ),
+            Fault::Haste => {
+                f.write_str("ERR too many connections brought too little: waiting between them")
+            }
         }
     }
 }

@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, RenameFlags, fcntl, renameat2};
 
 use super::linux::identity;
+use super::linux::space;
 use super::linux::volume::{self, OpenVolume};
-use crate::pos::{FileFacts, FileId};
+use crate::pos::{FileFacts, FileId, Space};
 
 /// A file system that keeps copies.
 pub trait Fs: Clone + Send + Sync + 'static {
@@ -70,6 +71,8 @@ pub trait Fs: Clone + Send + Sync + 'static {
     /// Makes everything on a file system durable: files that were written out since `volume` was noted,
     /// and names. An error is one as of [`Fs::sync_data`], of any of them.
     fn sync_volume(&self, volume: Volume) -> io::Result<()>;
+    /// What the file system of the directory `dir` has left, and whether copies may be on it.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
     /// Changes when this machine has been started anew.
     fn boot_id(&self) -> io::Result<String>;
 }
@@ -130,6 +133,8 @@ pub fn write_all_at<F: Fs>(
 pub struct DiskFs {
     /// Files are opened for reading only.
     read_only: bool,
+    /// Copies may be on a file system that another machine keeps.
+    network: bool,
     /// One open lock file a directory, shared by all locks in it.
     lock_files: Arc<Mutex<HashMap<PathBuf, Weak<LockFile>>>>,
     /// By device, what those directories are on.
@@ -195,6 +200,13 @@ pub fn dir_of(path: &Path) -> &Path {
     }
 }
 
+/// The real name of the nearest directory above `dir` that exists, not `dir` itself.
+pub fn existing_above(dir: &Path) -> io::Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let above = dir.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
+    above.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options
@@ -209,6 +221,11 @@ impl DiskFs {
     /// For somebody who only looks, and may not be allowed more.
     pub fn for_reading() -> DiskFs {
         DiskFs { read_only: true, ..DiskFs::default() }
+    }
+
+    /// For copies that may be on a file system that another machine keeps.
+    pub fn with_network(network: bool) -> DiskFs {
+        DiskFs { network, ..DiskFs::default() }
     }
 
     fn lock_file(&self, dir: &Path) -> io::Result<Arc<LockFile>> {
@@ -357,6 +374,11 @@ impl Fs for DiskFs {
         let open = volumes.get(&volume.device).and_then(Weak::upgrade);
         drop(volumes);
         open.ok_or(io::ErrorKind::NotFound)?.sync(volume.failures)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let space = space::space(dir)?;
+        Ok(Space { network: space.network.filter(|_| !self.network), ..space })
     }
 
     fn boot_id(&self) -> io::Result<String> {

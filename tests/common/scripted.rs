@@ -104,18 +104,23 @@ pub fn plain(line: &str) -> String {
 impl Asked {
     /// Reads the request line of a connection.
     #[track_caller]
-    pub fn read(mut stream: TcpStream) -> Asked {
+    pub fn read(stream: TcpStream) -> Asked {
+        Asked::try_read(stream).expect("a request line")
+    }
+
+    /// The same; `None` if there is none.
+    pub fn try_read(mut stream: TcpStream) -> Option<Asked> {
         let mut line = Vec::new();
         let mut byte = [0];
         loop {
-            stream.read_exact(&mut byte).expect("a request line");
+            stream.read_exact(&mut byte).ok()?;
             if byte[0] == b'\n' {
                 break;
             }
             line.push(byte[0]);
         }
         let request = plain(std::str::from_utf8(&line).unwrap());
-        Asked { request, line, stream: Some(stream) }
+        Some(Asked { request, line, stream: Some(stream) })
     }
 
     /// The offset that it asks from.
@@ -128,6 +133,18 @@ impl Asked {
         // A fetcher that has gone is part of many scripts.
         let _ = self.stream.as_mut().expect("an open connection").write_all(bytes.as_ref());
         self
+    }
+
+    /// Sends `bytes`; whether the fetcher was still there.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.as_mut().is_some_and(|stream| stream.write_all(bytes.as_ref()).is_ok())
+    }
+
+    /// Waits until the fetcher is gone.
+    pub fn wait_gone(&mut self) {
+        let stream = self.stream.as_mut().expect("an open connection");
+        let mut buf = [0; 1024];
+        while matches!(stream.read(&mut buf), Ok(1..)) {}
     }
 
     /// Sends `bytes` in pieces that end at `cuts`, with time between them to be read one by one.

@@ -21,7 +21,8 @@ fn a_full_disk_stops_its_source_alone_and_nothing_is_lost() {
     }
     let unmount = Unmount(mounted.path().to_path_buf());
     let (full, other) = (Truth::new(), Truth::new());
-    let site = Site::new();
+    // To the last byte.
+    let site = Site::new().option("--keep-free", "0");
     let copy = mounted.path().join("log").display().to_string();
     site.configure(&[
         format!("127.0.0.1 {} /var/log/full {copy} {copy}.ptr", full.port()),

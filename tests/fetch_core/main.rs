@@ -1,6 +1,7 @@
 //! The fetcher's two cores: the life of one source without sockets, clocks or files, and the store
 //! over real directories.
 
+mod halting;
 mod manifest;
 mod once;
 mod recovery;

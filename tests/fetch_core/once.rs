@@ -94,7 +94,7 @@ fn fetched_once_a_responder_that_is_alive_and_sends_nothing_is_given_up_like_a_s
         // There are more, it says, and none comes.
         life.source.handle_heartbeat(life.now, 1010, false, 6);
         life.outputs();
-        let timeout = Fault::Read("timeout".to_owned());
+        let timeout = Fault::Read("nothing but signs of life, and there is more".to_owned());
         let no_more = Fault::Read("no file follows the rotated one".to_owned());
         let fault = if name.is_some() { no_more } else { timeout };
         assert_eq!(life.pass(pause), [Output::Close, Output::Fail(fault)]);

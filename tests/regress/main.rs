@@ -11,8 +11,16 @@ mod original;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
+#[path = "../common/scripted.rs"]
+mod scripted;
+#[path = "../common/site.rs"]
+mod site;
+#[path = "../common/truth.rs"]
+mod truth;
+
 mod attacked;
 mod fetching;
+mod misled;
 mod power;
 mod serving;
 mod telling;

@@ -116,6 +116,6 @@ fn a_copy_that_somebody_removed_is_told_and_fetched_again() {
     fs::remove_dir_all(centre).unwrap();
     fs::create_dir(centre).unwrap();
     mirror.append(b"the second line\n");
-    fetcher.wait_said("somebody removed it");
+    fetcher.wait_said("it was removed by somebody else");
     mirror.wait_exact_by(&fetcher);
 }

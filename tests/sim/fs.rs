@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchlogs::fetch::manifest::manifest_path;
 use fetchlogs::fetch::pointer::scratch_path;
-use fetchlogs::pos::{FileFacts, FileId};
+use fetchlogs::pos::{FileFacts, FileId, Share, Space};
 use fetchlogs::sys::fs::{Fs, Volume, dir_of};
 
 use crate::disk::{Disk, Node, NodeNo};
@@ -499,6 +499,11 @@ impl Fs for SimFs {
         }
         let ignored = shared.skips(Mutant::SyncErrorsIgnored);
         if shared.tells_error(file) && !ignored { Err(io_error()) } else { Ok(()) }
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let share = Share { free: 1 << 40, all: 1 << 40 };
+        Ok(Space { device: DEVICE, bytes: share, files: share, network: None })
     }
 
     fn volume(&self, _: &Path) -> Option<Volume> {

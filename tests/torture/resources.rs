@@ -209,7 +209,7 @@ fn a_directory_of_copies_that_is_removed_and_made_again_gets_the_current_logs() 
     let centre = scene.stage.path("centre");
     fs::remove_dir_all(&centre).unwrap();
     scene.stage.logs.iter_mut().for_each(|log| log.append(&bytes(1000, "more")));
-    scene.wait_told("somebody removed it");
+    scene.wait_told("it was removed by somebody else");
     fs::create_dir(&centre).unwrap();
     // What was in it is gone; the current logs are not.
     scene.end("directories of copies removed");

@@ -65,6 +65,11 @@ impl Fetcher {
         }
         let mut added: Vec<SourceConfig> = wanted.into_values().cloned().collect();
         added.sort_by_key(|source| source.line);
+        for source in &added {
+            if let Some(dir) = self.settings.reach.lacks(source) {
+                log::error!("cannot write below {} before a restart: {source}", dir.display());
+            }
+        }
         log::info!("configuration read: {} lines go, {} come", removed.len(), added.len());
         for slot in removed {
             self.retire(now, slot);

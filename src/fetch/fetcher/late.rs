@@ -84,6 +84,7 @@ impl Fetcher {
     fn connect_late(&mut self, now: Instant, slot: Slot) {
         let Some(entry) = self.sources.get_mut(slot) else { return };
         let connected = match entry.known_address() {
+            _ if entry.core.lacks_room() => Err("no room".to_owned()),
             Some(address) => self.open_conn(slot, Role::Late, address).map_err(|e| cause(&e)),
             None => Err("the source was not reached yet".to_owned()),
         };

@@ -18,6 +18,7 @@ impl Fetcher {
     pub(super) fn read(&mut self, now: Instant, slot: Slot, source: Slot) {
         let mut budget = BUDGET_BYTES;
         loop {
+            self.see_room_for_data(now, slot, source);
             // Carrying out what the last bytes meant may have closed the connection.
             let Some(conn) = self.conns.get_mut(slot) else { return };
             let Some(entry) = self.sources.get_mut(source) else { return };
@@ -28,7 +29,7 @@ impl Fetcher {
                 self.ready.push(slot, &mut conn.queued);
                 return;
             }
-            let role = conn.role;
+            let (role, mut taken) = (conn.role, 0);
             match wants(entry, role) {
                 Wants::Nothing => return,
                 Wants::Status => match conn.read_status() {
@@ -42,6 +43,7 @@ impl Fetcher {
                 Wants::Data => match conn.read_data(&mut self.buffer) {
                     Heard::Something(received) => {
                         budget = budget.saturating_sub(received);
+                        taken = received;
                         let bytes = &mut self.buffer[..received];
                         match &mut conn.frames {
                             None => take_plain(entry, role, now, bytes),
@@ -56,6 +58,18 @@ impl Fetcher {
                     other => hear_no_more(entry, role, now, other),
                 },
             }
+            self.note_taken(source, taken);
+            self.drain(now, source);
+        }
+    }
+
+    /// Data that is there is read only if there is room for it.
+    fn see_room_for_data(&mut self, now: Instant, slot: Slot, source: Slot) {
+        let (Some(conn), Some(entry)) = (self.conns.get_mut(slot), self.sources.get(source)) else {
+            return;
+        };
+        if conn.readable && wants(entry, conn.role) == Wants::Data {
+            self.see_room(now, source);
             self.drain(now, source);
         }
     }

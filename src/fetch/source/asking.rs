@@ -26,7 +26,7 @@ impl Source {
             .generation
             .filter(|_| !anew)
             .map(|known| Position { inode: known.inode, offset: self.place.base + from });
-        self.progressed = false;
+        (self.progressed, self.owing, self.brought) = (false, false, 0);
         let until = now + self.timing.reply_timeout;
         self.set(State::Asking { since: now, until, from, anew });
         let known = self.generation.filter(|_| have.is_some());

@@ -1,5 +1,7 @@
 //! A generation is left: since it is lost, or since the copy is not what the source has.
 
+use std::time::Instant;
+
 use super::Source;
 use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::manifest::{Ending, Gap, Outcome};
@@ -10,8 +12,11 @@ use crate::status::event::Event;
 
 impl Source {
     /// The copy has other bytes than the source at `place.at`.
-    pub(super) fn handle_difference(&mut self) {
+    pub(super) fn handle_difference(&mut self, now: Instant) {
         let Some(known) = self.generation else { return };
+        if !self.may_hurry(now) {
+            return;
+        }
         self.outputs.push_back(Output::Close);
         self.in_step = false;
         if let Some(cut) = self.damaged_end() {
@@ -66,7 +71,7 @@ impl Source {
     }
 
     /// A heartbeat: the source ends where we are. Says whether that ended the connection.
-    pub(super) fn handle_end_reached(&mut self) -> bool {
+    pub(super) fn handle_end_reached(&mut self, now: Instant) -> bool {
         let Some(known) = self.generation.filter(|_| !self.place.verified()) else { return false };
         if let Some(cut) = self.damaged_end() {
             self.outputs.push_back(Output::Close);
@@ -75,8 +80,10 @@ impl Source {
         }
         match self.place.trust {
             Trust::Nothing => {
-                self.outputs.push_back(Output::Close);
-                self.set_aside(known, None, None);
+                if self.may_hurry(now) {
+                    self.outputs.push_back(Output::Close);
+                    self.set_aside(known, None, None);
+                }
                 true
             }
             // The source has less than it had. Its next bytes will differ from ours, or be ours.

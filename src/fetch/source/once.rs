@@ -57,6 +57,11 @@ impl Source {
         self.aim.goal = goal;
     }
 
+    /// Whether what there is now is fetched, and no more.
+    pub(super) fn fetches_once(&self) -> bool {
+        self.aim.goal == Goal::Once
+    }
+
     /// The responder has answered with the file that stands so to what we have, the current one or not.
     pub(super) fn note_answer(&mut self, follows: File, current: bool, size: Option<Offset>) {
         self.aim.current = current;
@@ -105,7 +110,7 @@ impl Source {
 
     /// Something came; `at_end` if the responder has sent all there is. Says whether nothing more is to be
     /// done about that.
-    pub(super) fn handle_once(&mut self, now: Instant, at_end: bool) -> bool {
+    pub(super) fn handle_once(&mut self, now: Instant, since: Instant, at_end: bool) -> bool {
         let come = self.place.base + self.place.at;
         let had = self.place.verified() && self.aim.size.is_some_and(|size| come >= size);
         if self.aim.goal == Goal::Follow || !(at_end || had) {
@@ -116,8 +121,7 @@ impl Source {
             self.give_up(now, Fault::Read(what.to_owned()));
             return true;
         }
-        self.backoff.succeed();
-        self.outputs.push_back(Output::Succeed);
+        self.succeed(now, since);
         // A rotated file has to end, and is not waited for any longer by saying that it did not.
         if self.aim.current {
             self.handle_current_end(now);
@@ -143,7 +147,12 @@ impl Source {
     /// What it means that nothing came for too long.
     pub(super) fn silence(&self) -> String {
         let waits = self.aim.goal == Goal::Once && !self.aim.current && self.place.verified();
-        if waits { "no file follows the rotated one" } else { "timeout" }.to_owned()
+        let why = match (waits, self.owing) {
+            (true, _) => "no file follows the rotated one",
+            (false, true) => "nothing but signs of life, and there is more",
+            (false, false) => "timeout",
+        };
+        why.to_owned()
     }
 
     /// A connection or a job failed. Says whether that was the last try.

@@ -29,6 +29,7 @@ impl<F: Fs> Store<F> {
             events.push(self.cut_tail(copy, &mut place, cut)?);
         }
         let facts = self.fs.facts(&copy.file).doing("look at", &self.copy)?;
+        self.check_there(copy, &facts)?;
         if facts.size != place.size {
             return Err(StoreFault::Changed(self.copy.clone()));
         }

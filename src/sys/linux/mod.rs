@@ -6,4 +6,5 @@ pub mod confine;
 pub mod identity;
 pub mod inotify;
 pub mod lease;
+pub mod space;
 pub mod volume;

@@ -1,0 +1,100 @@
+//! How often a source may come back at once.
+//!
+//! When a generation has ended, what follows is asked for without a wait: who was away for a year has
+//! hundreds of them to fetch. A responder that is broken or hostile can make use of that: it names a new
+//! generation at each question, or closes behind each byte, and we would make connections, archives and
+//! syncs as fast as both can. So a connection that brought little and is followed by another at once costs
+//! one of [`BURST`]; one is regained every [`REGAINED_EVERY`]. When none is left there is a wait before
+//! the next connection, as after a failure, and it is told.
+//!
+//! One that brought much costs nothing: its bytes are limited by what may be on the disk.
+
+use std::time::{Duration, Instant};
+
+/// Connections that may follow at once, each with little: those of a year of nights, and more than twice
+/// as many, since one generation may need two.
+pub const BURST: u32 = 1000;
+
+/// After which time one more may.
+pub const REGAINED_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes that are much: with fewer an archive is more work than what is in it.
+pub const BYTES_MUCH: u64 = 64 * 1024;
+
+/// What of it was used up by one source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Haste {
+    /// When all of it is regained.
+    all_at: Option<Instant>,
+    /// None was left, and not a tenth of them is regained.
+    exhausted: bool,
+}
+
+impl Haste {
+    /// A connection that brought so many new bytes is to be followed by another at once. Says whether it
+    /// may be.
+    pub fn spend(&mut self, now: Instant, brought: u64) -> bool {
+        if brought >= BYTES_MUCH {
+            return true;
+        }
+        let all_at = self.all_at.map_or(now, |at| at.max(now)) + REGAINED_EVERY;
+        if all_at > now + REGAINED_EVERY * BURST {
+            self.exhausted = true;
+            return false;
+        }
+        self.all_at = Some(all_at);
+        true
+    }
+
+    /// A connection lasts: it is not one of many.
+    pub fn handle_calm(&mut self) {
+        self.exhausted = false;
+    }
+
+    /// Whether none was left, and no tenth of them was regained since.
+    pub fn is_exhausted(&mut self, now: Instant) -> bool {
+        let calm_at = REGAINED_EVERY * (BURST - BURST / 10);
+        self.exhausted &= self.all_at.is_some_and(|at| at > now + calm_at);
+        self.exhausted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_follow_at_once_and_then_one_in_ten_seconds() {
+        let start = Instant::now();
+        let mut haste = Haste::default();
+        assert!((0..BURST).all(|_| haste.spend(start, 0)));
+        assert!(!haste.is_exhausted(start));
+        assert!(!haste.spend(start, 0) && haste.is_exhausted(start));
+        let later = start + REGAINED_EVERY;
+        assert!(haste.spend(later, BYTES_MUCH - 1));
+        assert!(!haste.spend(later, BYTES_MUCH - 1));
+    }
+
+    #[test]
+    fn one_that_brought_much_costs_nothing() {
+        let start = Instant::now();
+        let mut haste = Haste::default();
+        assert!((0..10 * BURST).all(|_| haste.spend(start, BYTES_MUCH)));
+        assert!(haste.spend(start, 0));
+    }
+
+    #[test]
+    fn it_is_calm_again_when_a_tenth_is_regained() {
+        let start = Instant::now();
+        let mut haste = Haste::default();
+        while haste.spend(start, 0) {}
+        assert!(
+            haste.is_exhausted(start + REGAINED_EVERY * (BURST / 10) - Duration::from_millis(1))
+        );
+        assert!(!haste.is_exhausted(start + REGAINED_EVERY * (BURST / 10)));
+        assert!(!haste.is_exhausted(start));
+        assert!(!haste.spend(start, 0) && haste.is_exhausted(start));
+        haste.handle_calm();
+        assert!(!haste.is_exhausted(start));
+    }
+}
