@@ -1,13 +1,17 @@
-//! The fetcher in a world that is drawn from a number.
+//! The fetcher and responders in a world that is drawn from a number.
 
 mod disk;
-mod driver;
 mod fs;
 mod mutants;
 mod oracle;
-mod responder;
+mod original;
+mod plan;
 mod rng;
 mod run;
+mod serving;
+mod site;
+mod wire;
+mod workers;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -92,7 +92,7 @@ pub fn judge(
     let reached = align(&pieces, world, lost, rules)?;
     let last = world.generations.len() - 1;
     let all = |&(number, length): &(usize, usize)| {
-        length == world.generations[number].bytes.len()
+        length >= world.generations[number].due()
             && (number + 1..=last).all(|later| world.generations[later].bytes.is_empty())
     };
     if moment == Moment::InStep && !reached.iter().flatten().any(all) {
@@ -100,6 +100,30 @@ pub fn judge(
         return Err(format!("not in step: {newest:?} of {last}"));
     }
     Ok(())
+}
+
+/// The copy and its archives have all that there was at `at`: so much of a generation, and all before it.
+pub fn judge_has(
+    shared: &Shared,
+    names: &Names,
+    world: &World,
+    lost: &[u64],
+    rules: Rules,
+    at: (usize, usize),
+) -> Result<(), String> {
+    let pieces = pieces(shared, names);
+    let reached = align(&pieces, world, lost, rules)?;
+    // Where nothing came behind it, an empty generation is as good as the one before.
+    let has = |&had: &(usize, usize)| {
+        let (number, length) = had;
+        had >= at
+            || length >= world.generations[number].due()
+                && (number + 1..=at.0).all(|later| world.generations[later].bytes.is_empty())
+    };
+    if reached.iter().flatten().any(has) || at.0 == 0 && at.1 == 0 {
+        return Ok(());
+    }
+    Err(format!("{:?} of {at:?}", reached.iter().flatten().max()))
 }
 
 /// What the responder was told of is in the pointer, whatever ended the life; unless the copy is by
@@ -256,7 +280,7 @@ fn beginnings(from: Reached, world: &World, lost: &[u64], rules: Rules) -> Vec<(
     }
     let told = rules.silent_gaps || lost.contains(&world.inode_of(number));
     let first_unread = if offset == 0 { number } else { number + 1 };
-    let mut gap = offset < world.generations[number].bytes.len();
+    let mut gap = offset < world.generations[number].due();
     for later in number + 1..count {
         let same_number = |one| world.inode_of(one) == world.inode_of(later);
         let replaced = || rules.silent_when_empty && (first_unread..later).any(same_number);
