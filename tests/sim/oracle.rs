@@ -15,15 +15,16 @@
 //! of the copy is open after a power loss or a failed sync, until it was compared.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use fetchlogs::fetch::manifest::{Ending, Line, manifest_path, parse_line};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_path};
-use fetchlogs::proto::digest::Whole;
 
 use fetchlogs::pos::FileId;
 
+use crate::disk::{Node, NodeNo};
 use crate::fs::{Names, Shared};
 use crate::world::World;
 
@@ -51,6 +52,7 @@ pub enum Moment {
 
 struct Piece<'a> {
     path: &'a Path,
+    node: &'a Node,
     bytes: &'a [u8],
     is_copy: bool,
 }
@@ -69,7 +71,7 @@ pub fn judge(
     if let Some((path, _)) =
         shared.foreign_names.iter().find(|(path, node)| shared.disk.names.get(*path) != Some(node))
     {
-        return Err(format!("{} was somebody's and is no more", path.display()));
+        return Err(format!("{} was somebody's and is no more", Path::new(path).display()));
     }
     let pointer = read_pointer(shared, names)?;
     let mut pieces = pieces(shared, names);
@@ -80,8 +82,8 @@ pub fn judge(
         check_pointer(shared, names, pointer, rules)?;
         for piece in pieces.iter_mut().filter(|_| moment == Moment::Doubtful) {
             // Whatever its name is by now: somebody may have renamed it.
-            let known = match shared.disk.at(piece.path).map(|node| node.id == pointer.copy) {
-                Some(true) => pointer.durable as usize,
+            let known = match piece.node.id == pointer.copy {
+                true => pointer.durable as usize,
                 _ if piece.is_copy => 0,
                 _ => piece.bytes.len(),
             };
@@ -121,7 +123,7 @@ pub fn judge_acknowledged(
 
 fn read_pointer(shared: &Shared, names: &Names) -> Result<Option<Pointer>, String> {
     let Some(node) = shared.disk.at(&names.pointer) else { return Ok(None) };
-    match parse_pointer(&node.volatile) {
+    match parse_pointer(node.bytes()) {
         Ok(Held::Pointer(pointer)) => Ok(Some(*pointer)),
         other => Err(format!("the pointer holds {other:?}")),
     }
@@ -139,7 +141,7 @@ fn check_pointer(
     let Some((path, number)) = named else {
         return Err(format!("no file is the copy of the pointer {pointer:?}"));
     };
-    let size = shared.disk.nodes[number].volatile.len() as u64;
+    let size = shared.disk.nodes[number].bytes().len() as u64;
     if size < pointer.durable {
         return Err(format!("{} has {size} bytes of {}", path.display(), pointer.durable));
     }
@@ -158,7 +160,7 @@ fn check_manifest(
     let node = shared.disk.at(&manifest_path(&names.pointer));
     let mut counted: BTreeMap<OsString, Line> = BTreeMap::new();
     let mut bad = 0;
-    for text in node.map_or(&[][..], |node| &node.volatile).split_inclusive(|&b| b == b'\n') {
+    for text in node.map_or(&[][..], |node| node.bytes()).split_inclusive(|&b| b == b'\n') {
         match parse_line(text) {
             Some(_) if bad > 0 => return Err("the manifest has a line behind a bad one".to_owned()),
             Some(line) => {
@@ -173,8 +175,7 @@ fn check_manifest(
         }
     }
     for piece in pieces.iter().filter(|piece| !piece.is_copy) {
-        let id = shared.disk.at(piece.path).map(|node| node.id);
-        if id.is_some() && id == pointer.map(|pointer| pointer.copy) {
+        if pointer.is_some_and(|pointer| pointer.copy == piece.node.id) {
             continue;
         }
         let name = piece.path.file_name().unwrap_or_default();
@@ -185,8 +186,7 @@ fn check_manifest(
         let Some(line) = counted.remove(name) else {
             return Err(format!("no line for {}", piece.path.display()));
         };
-        if line.to - line.from != piece.bytes.len() as u64 || line.digest != Whole::of(piece.bytes)
-        {
+        if line.to - line.from != piece.bytes.len() as u64 || line.digest != piece.node.whole() {
             return Err(format!("{} is not what its line says: {line:?}", piece.path.display()));
         }
     }
@@ -195,30 +195,35 @@ fn check_manifest(
 
 /// The archives and the copy, in order of creation, and so of their names.
 fn pieces<'a>(shared: &'a Shared, names: &Names) -> Vec<Piece<'a>> {
-    let (copy, pointer) = (names.copy.to_string_lossy(), &names.pointer);
+    let pointer = &names.pointer;
     let aside: [PathBuf; 3] = [pointer.clone(), scratch_path(pointer), manifest_path(pointer)];
-    let mut files: Vec<(&u64, &PathBuf)> = shared
+    let copy = names.copy.as_os_str().as_bytes();
+    let is_piece = |path: &OsStr| {
+        path.as_bytes().starts_with(copy)
+            && memchr::memmem::find(path.as_bytes(), b"unverified").is_none()
+            && aside.iter().all(|aside| aside.as_os_str() != path)
+    };
+    let mut files: Vec<(NodeNo, &OsStr)> = shared
         .disk
         .names
         .iter()
-        .filter(|(_, number)| !shared.foreign.contains(number))
-        .filter(|(path, _)| {
-            let path_text = path.to_string_lossy();
-            path_text.starts_with(&*copy)
-                && !path_text.contains("unverified")
-                && !aside.contains(path)
-        })
-        .map(|(path, number)| (number, path))
+        .filter(|(path, number)| is_piece(path) && !shared.foreign.contains(number))
+        .map(|(path, &number)| (number, path.as_os_str()))
         .collect();
-    files.sort();
+    files.sort_unstable();
     files
         .into_iter()
-        .map(|(number, path)| Piece {
-            path,
-            bytes: &shared.disk.nodes[number].volatile,
-            is_copy: *path == names.copy,
+        .map(|(number, path)| {
+            let node = &shared.disk.nodes[&number];
+            let is_copy = path == names.copy.as_os_str();
+            Piece { path: Path::new(path), node, bytes: node.bytes(), is_copy }
         })
         .collect()
+}
+
+/// Bytes that have a place in a generation.
+pub fn bytes_judged(shared: &Shared, names: &Names) -> u64 {
+    pieces(shared, names).iter().map(|piece| piece.bytes.len() as u64).sum()
 }
 
 /// How far the pieces can have got, every way they can be read.

@@ -129,6 +129,11 @@ impl World {
         world
     }
 
+    /// Time since the beginning, in milliseconds.
+    pub fn age_ms(&self) -> u64 {
+        (self.now_ns - BEGINNING_NS) / 1_000_000
+    }
+
     fn byte(&self, generation: usize, offset: usize) -> u8 {
         let mut rng = Rng::new(self.key ^ offset as u64);
         let generation = if offset < self.habits.common { 0 } else { generation as u64 };
