@@ -149,7 +149,7 @@ impl Plan {
             pointer_apart: rng.coin(),
             sources,
             hosts: rng.between(1, sources as u64) as usize,
-            steps: rng.pick(&[60, 120, 250, 500, 1000]),
+            steps: rng.pick(&[60, 120, 250, 500]),
             orderly: rng.pick(&[0, 0, 20]),
             once: rng.below(4) == 0,
             // An honest exception: under a number that is used again, nothing tells an empty file from
@@ -214,6 +214,9 @@ impl Plan {
             silent_gaps: self.hosting.original,
             silent_when_empty: truncation || reuse && one,
             continued: self.weather.renamed > 0,
+            late: self.habits.too_late,
+            late_whole: self.habits.too_late
+                && !(truncation || reuse || self.habits.keep.is_some()),
         }
     }
 }

@@ -224,7 +224,11 @@ impl Site {
         let nothing_comes = !self.wires.iter().any(|wire| wire.has_news(End::Fetcher));
         let busy = self.entry.core.busy() || self.entry.late.busy() || self.looked.is_some();
         let serving_busy = self.serving.as_ref().is_some_and(Serving::is_busy);
-        let patience = if busy || serving_busy { 20 } else { 2000 };
+        let patience = match busy || serving_busy {
+            true if self.weather.quick => 0,
+            true => 20,
+            false => 2000,
+        };
         if nothing_comes && self.rng.hits(patience) {
             self.sleep();
         }
