@@ -3,8 +3,11 @@
 #[path = "../common/tally.rs"]
 mod tally;
 
+mod align;
+mod deeds;
 mod disk;
 mod fs;
+mod host;
 mod mutants;
 mod oracle;
 mod original;
