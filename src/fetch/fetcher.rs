@@ -6,7 +6,6 @@
 mod coming;
 mod late;
 mod once;
-mod reading;
 
 use std::collections::HashMap;
 use std::io;
@@ -23,6 +22,7 @@ use super::conn::{Conn, Role};
 use super::due::GROUP_MIN;
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
+use super::reading::read;
 use super::settings::Settings;
 use super::terms::{Job, Output};
 use crate::config::{FetchConfig, SourceConfig};
@@ -339,6 +339,26 @@ impl Fetcher {
         }
         self.drain(now, source);
         self.read(now, slot, source);
+    }
+
+    /// Reads what one connection may read in one turn.
+    fn read(&mut self, now: Instant, slot: Slot, source: Slot) {
+        let mut budget = BUDGET_BYTES;
+        loop {
+            // Carrying out what the last bytes meant may have closed the connection.
+            let Some(conn) = self.conns.get_mut(slot) else { return };
+            let Some(entry) = self.sources.get_mut(source) else { return };
+            if !conn.readable {
+                return;
+            }
+            if budget == 0 {
+                self.ready.push(slot, &mut conn.queued);
+                return;
+            }
+            let Some(bytes) = read(now, entry, conn, &mut self.buffer) else { return };
+            budget = budget.saturating_sub(bytes);
+            self.drain(now, source);
+        }
     }
 
     fn connect(&mut self, now: Instant, source: Slot, address: SocketAddr) {

@@ -11,7 +11,7 @@
 //! * [`checkpoint`] making what has arrived durable, alone or many together; [`due`] which are next
 //! * [`backoff`] how long to wait
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
-//! * [`conn`] a socket; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
+//! * [`conn`] a socket; [`reading`] what came through it; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
 //! * [`board`] when status files are written
 //! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
 //! * [`list`] what a responder serves; [`dial`] how a thread that waits asks one
@@ -32,6 +32,7 @@ pub mod late;
 pub mod list;
 pub mod manifest;
 pub mod pointer;
+pub mod reading;
 pub mod recheck;
 pub mod settings;
 pub mod source;

@@ -29,14 +29,14 @@ use crate::sys::limits::raise_descriptors;
 use crate::sys::text::read_whole;
 
 pub mod allow;
-mod conn;
-mod errands;
+pub mod conn;
+pub mod errands;
 mod files;
 pub mod finder;
 mod hints;
-mod jobs;
+pub mod jobs;
 mod listeners;
-mod listing;
+pub mod listing;
 pub mod order;
 mod responder;
 pub mod seam;

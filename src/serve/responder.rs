@@ -21,7 +21,7 @@ use super::allow::Allow;
 use super::conn::{Conn, Desk, Turn};
 use super::files::Files;
 use super::hints::Hints;
-use super::jobs::{Jobs, Report};
+use super::jobs::{Hands, Jobs, Report};
 use super::listeners::{Listeners, Strangers};
 use super::listing::Look;
 use super::sentences;
@@ -33,6 +33,7 @@ use crate::evloop::slots::{Slot, Slots};
 use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Interest, Readiness};
+use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::DiskLogs;
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, net, service};
@@ -103,7 +104,7 @@ impl Responder {
             connections_max: config.max_connections,
             followers: files.iter().map(|_| BTreeSet::new()).collect(),
             listing: BTreeSet::new(),
-            desk: Desk::new(DiskLogs::new()?, files, times, jobs),
+            desk: Desk::new(DiskLogs::new()?, files, times, jobs, boot_id()),
             conns: Slots::default(),
             queue: ReadyQueue::default(),
             deadlines: Deadlines::default(),

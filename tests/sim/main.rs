@@ -1,16 +1,21 @@
-//! The fetcher in a world that is drawn from a number.
+//! The fetcher and responders in a world that is drawn from a number.
 
 #[path = "../common/tally.rs"]
 mod tally;
 
 mod disk;
-mod driver;
 mod fs;
 mod mutants;
 mod oracle;
-mod responder;
+mod original;
+mod plan;
 mod rng;
 mod run;
+mod serving;
+mod site;
+mod totals;
+mod wire;
+mod workers;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mutants::{MUTANTS, Mutant};
-use run::{Totals, run};
+use run::run;
+use totals::Totals;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -23,6 +23,7 @@ use fetchlogs::fetch::manifest::{Ending, Line, manifest_path, parse_line};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_path};
 
 use fetchlogs::pos::FileId;
+use fetchlogs::proto::digest::Whole;
 
 use crate::disk::{Node, NodeNo};
 use crate::fs::{Names, Shared};
@@ -38,6 +39,10 @@ pub struct Rules {
     pub silent_when_empty: bool,
     /// Somebody renames copies.
     pub continued: bool,
+    /// Archives grow: what is behind the end that their line says is never believed.
+    pub late: bool,
+    /// The last one that is whole gets all that came late, since nothing is taken away at its source.
+    pub late_whole: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,18 +95,46 @@ pub fn judge(
             piece.bytes = piece.bytes.get(..known).unwrap_or(piece.bytes);
         }
     }
-    check_manifest(shared, names, &pieces, pointer.as_ref())?;
+    check_manifest(shared, names, &mut pieces, pointer.as_ref(), rules)?;
     let reached = align(&pieces, world, lost, rules)?;
     let last = world.generations.len() - 1;
     let all = |&(number, length): &(usize, usize)| {
-        length == world.generations[number].bytes.len()
+        length >= world.generations[number].due()
             && (number + 1..=last).all(|later| world.generations[later].bytes.is_empty())
     };
+    if moment == Moment::InStep && rules.late_whole {
+        check_late(shared, names, &pieces, world)?;
+    }
     if moment == Moment::InStep && !reached.iter().flatten().any(all) {
         let newest = reached.iter().flatten().max();
         return Err(format!("not in step: {newest:?} of {last}"));
     }
     Ok(())
+}
+
+/// The copy and its archives have all that there was at `at`: so much of a generation, and all before it.
+pub fn judge_has(
+    shared: &Shared,
+    names: &Names,
+    world: &World,
+    lost: &[u64],
+    rules: Rules,
+    at: (usize, usize),
+) -> Result<(), String> {
+    let mut pieces = pieces(shared, names);
+    check_manifest(shared, names, &mut pieces, read_pointer(shared, names)?.as_ref(), rules)?;
+    let reached = align(&pieces, world, lost, rules)?;
+    // Where nothing came behind it, an empty generation is as good as the one before.
+    let has = |&had: &(usize, usize)| {
+        let (number, length) = had;
+        had >= at
+            || length >= world.generations[number].due()
+                && (number + 1..=at.0).all(|later| world.generations[later].bytes.is_empty())
+    };
+    if reached.iter().flatten().any(has) || at.0 == 0 && at.1 == 0 {
+        return Ok(());
+    }
+    Err(format!("{:?} of {at:?}", reached.iter().flatten().max()))
 }
 
 /// What the responder was told of is in the pointer, whatever ended the life; unless the copy is by
@@ -151,11 +184,31 @@ fn check_pointer(
     Ok(())
 }
 
-fn check_manifest(
+/// The last archive that is whole has all that was ever written to its generation.
+fn check_late(
     shared: &Shared,
     names: &Names,
     pieces: &[Piece<'_>],
+    world: &World,
+) -> Result<(), String> {
+    let Some(node) = shared.disk.at(&manifest_path(&names.pointer)) else { return Ok(()) };
+    let lines = node.bytes().split_inclusive(|&b| b == b'\n').filter_map(parse_line);
+    let complete = |line: &Line| line.ending == Ending::Complete;
+    let last = lines.filter(complete).filter_map(|line| line.archive).next_back();
+    let is_last = |piece: &&Piece<'_>| piece.path.file_name() == last.as_deref();
+    let Some(piece) = pieces.iter().find(is_last) else { return Ok(()) };
+    match world.generations.iter().any(|one| one.bytes.ends_with(piece.bytes)) {
+        true => Ok(()),
+        false => Err(format!("{} lacks what came late", piece.path.display())),
+    }
+}
+
+fn check_manifest(
+    shared: &Shared,
+    names: &Names,
+    pieces: &mut [Piece<'_>],
     pointer: Option<&Pointer>,
+    rules: Rules,
 ) -> Result<(), String> {
     let node = shared.disk.at(&manifest_path(&names.pointer));
     let mut counted: BTreeMap<OsString, Line> = BTreeMap::new();
@@ -166,7 +219,7 @@ fn check_manifest(
             Some(line) => {
                 let Some(name) = line.archive.clone() else { continue };
                 // Only a copy that somebody renamed may lose its end once more.
-                let again = line.ending == Ending::Reopened;
+                let again = line.ending == Ending::Reopened || line.late.is_some() && rules.late;
                 if counted.insert(name, line).is_some() && !again {
                     return Err("an archive has two lines".to_owned());
                 }
@@ -174,7 +227,7 @@ fn check_manifest(
             None => bad += 1,
         }
     }
-    for piece in pieces.iter().filter(|piece| !piece.is_copy) {
+    for piece in pieces.iter_mut().filter(|piece| !piece.is_copy) {
         if pointer.is_some_and(|pointer| pointer.copy == piece.node.id) {
             continue;
         }
@@ -186,7 +239,11 @@ fn check_manifest(
         let Some(line) = counted.remove(name) else {
             return Err(format!("no line for {}", piece.path.display()));
         };
-        if line.to - line.from != piece.bytes.len() as u64 || line.digest != piece.node.whole() {
+        let len = (line.to - line.from) as usize;
+        let ahead = rules.late && piece.bytes.len() > len;
+        piece.bytes = if ahead { &piece.bytes[..len] } else { piece.bytes };
+        let digest = if ahead { Whole::of(piece.bytes) } else { piece.node.whole() };
+        if len != piece.bytes.len() || line.digest != digest {
             return Err(format!("{} is not what its line says: {line:?}", piece.path.display()));
         }
     }
@@ -261,7 +318,7 @@ fn beginnings(from: Reached, world: &World, lost: &[u64], rules: Rules) -> Vec<(
     }
     let told = rules.silent_gaps || lost.contains(&world.inode_of(number));
     let first_unread = if offset == 0 { number } else { number + 1 };
-    let mut gap = offset < world.generations[number].bytes.len();
+    let mut gap = offset < world.generations[number].due();
     for later in number + 1..count {
         let same_number = |one| world.inode_of(one) == world.inode_of(later);
         let replaced = || rules.silent_when_empty && (first_unread..later).any(same_number);

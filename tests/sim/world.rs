@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use fetchlogs::pos::{FileFacts, FileId, Writers};
 use fetchlogs::sys::logs::Logs;
 
-use crate::responder::TIMES;
 use crate::rng::Rng;
+use crate::serving::TIMES;
 
 pub const LOG: &str = "/var/log/log";
 
@@ -37,6 +37,8 @@ pub struct Habits {
     pub no_leases: bool,
     /// Several rotations at once.
     pub bursts: bool,
+    /// Renamed files are written to even after they have ended: protocol 2 comes back to them.
+    pub too_late: bool,
     /// So many bytes at the beginning of all generations are the same.
     pub common: usize,
     /// Rotations in ten thousand deeds.
@@ -49,7 +51,16 @@ pub struct Habits {
 #[derive(Debug)]
 pub struct Generation {
     pub bytes: Vec<u8>,
+    /// So many of them were written before it had ended; all if none came too late.
+    pub in_time: Option<usize>,
     pub file: usize,
+}
+
+impl Generation {
+    /// How many bytes of it have to be had before the next one: those that came in time.
+    pub fn due(&self) -> usize {
+        self.in_time.unwrap_or(self.bytes.len())
+    }
 }
 
 #[derive(Debug)]
@@ -129,11 +140,6 @@ impl World {
         world
     }
 
-    /// Time since the beginning, in milliseconds.
-    pub fn age_ms(&self) -> u64 {
-        (self.now_ns - BEGINNING_NS) / 1_000_000
-    }
-
     fn byte(&self, generation: usize, offset: usize) -> u8 {
         let mut rng = Rng::new(self.key ^ offset as u64);
         let generation = if offset < self.habits.common { 0 } else { generation as u64 };
@@ -145,7 +151,7 @@ impl World {
         let reused = if self.habits.reuse { self.free_inodes.pop() } else { None };
         let inode = reused.unwrap_or(5000 + self.files.len() as u64);
         let file = self.files.len();
-        self.generations.push(Generation { bytes: Vec::new(), file });
+        self.generations.push(Generation { bytes: Vec::new(), in_time: None, file });
         self.files.push(LogFile {
             inode,
             generation: self.generations.len() - 1,
@@ -188,9 +194,19 @@ impl World {
             self.rotated.iter().copied().filter(|&file| self.files[file].writers).collect();
         if !renamed.is_empty() && self.rng.coin() {
             let file = self.rng.pick(&renamed);
-            if self.rng.hits(3000) || !self.may_write_late(file) {
+            let too_late = !self.may_write_late(file);
+            if self.habits.too_late && !too_late && self.rng.hits(8000) {
+                // Left alone for so long that it has ended for everybody else.
+                self.append(current);
+                return Deed::Ordinary;
+            }
+            let closes = if self.habits.too_late { 500 } else { 3000 };
+            if self.rng.hits(closes) || too_late && !self.habits.too_late {
                 self.files[file].writers = false;
             } else {
+                if too_late {
+                    self.end(file);
+                }
                 self.append(file);
             }
         } else {
@@ -209,6 +225,12 @@ impl World {
     fn may_write_late(&self, file: usize) -> bool {
         let quiet = self.now_ns.saturating_sub(self.files[file].modified_ns);
         u128::from(quiet) < TIMES.linger.as_nanos()
+    }
+
+    /// What is written to it from now on is too late.
+    fn end(&mut self, file: usize) {
+        let generation = &mut self.generations[self.files[file].generation];
+        generation.in_time.get_or_insert(generation.bytes.len());
     }
 
     fn rotate(&mut self) {
@@ -230,7 +252,7 @@ impl World {
 
     fn truncate(&mut self, file: usize) {
         self.truncations += 1;
-        self.generations.push(Generation { bytes: Vec::new(), file });
+        self.generations.push(Generation { bytes: Vec::new(), in_time: None, file });
         self.files[file].generation = self.generations.len() - 1;
         self.files[file].modified_ns = self.now_ns.max(self.files[file].birth_ns);
     }
@@ -259,6 +281,17 @@ impl World {
 
     pub fn bytes(&self, file: usize) -> &[u8] {
         &self.generations[self.files[file].generation].bytes
+    }
+
+    /// The file at the path.
+    pub fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// The newest generation, and how many bytes of it there are.
+    pub fn newest(&self) -> (usize, usize) {
+        let newest = self.generations.len() - 1;
+        (newest, self.generations[newest].bytes.len())
     }
 
     pub fn inode_of(&self, generation: usize) -> u64 {
@@ -310,6 +343,10 @@ impl Logs for World {
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);
         Ok(count)
+    }
+
+    fn wall_ns(&self) -> u64 {
+        self.now_ns
     }
 
     fn writers(&self, &file: &usize) -> Writers {

@@ -1,74 +1,64 @@
-//! What is read from connections, and which of a source's two cores it is for.
+//! What is read from a connection, and which of a source's two cores it is for.
 
 use std::time::Instant;
 
-use super::{BUDGET_BYTES, Fetcher};
-use crate::evloop::slots::Slot;
-use crate::fetch::conn::{Heard, Role};
-use crate::fetch::entry::Entry;
-use crate::fetch::terms::{End, Wants};
+use super::conn::{Conn, Heard, Role};
+use super::entry::Entry;
+use super::terms::{End, Wants};
 use crate::proto::fetch::strip_alive;
 use crate::proto::frame::{Event, Frames};
 use crate::proto::status::Reply;
 use crate::proto::{STATUS_BYTES_MAX, WireFault};
 use crate::sys::cause::cause;
+use crate::sys::fs::Fs;
+use crate::sys::net::Socket;
 
-impl Fetcher {
-    /// Reads what one connection may read in one turn.
-    pub(super) fn read(&mut self, now: Instant, slot: Slot, source: Slot) {
-        let mut budget = BUDGET_BYTES;
-        loop {
-            // Carrying out what the last bytes meant may have closed the connection.
-            let Some(conn) = self.conns.get_mut(slot) else { return };
-            let Some(entry) = self.sources.get_mut(source) else { return };
-            if !conn.readable {
-                return;
+/// Reads once what the source wants of its connection, through `buffer`, and tells the core for which it is.
+/// Gives how many bytes it counts for; nothing if it wants none now. What the core then wants done has to be
+/// carried out before more is read.
+pub fn read<F: Fs, S: Socket>(
+    now: Instant,
+    entry: &mut Entry<F>,
+    conn: &mut Conn<S>,
+    buffer: &mut [u8],
+) -> Option<usize> {
+    let role = conn.role;
+    match wants(entry, role) {
+        Wants::Nothing => return None,
+        Wants::Status => match conn.read_status() {
+            Heard::Something(reply) => {
+                take_reply(entry, role, now, &reply);
+                // Whoever says without end that it works does not hold up the others.
+                return Some(STATUS_BYTES_MAX);
             }
-            if budget == 0 {
-                self.ready.push(slot, &mut conn.queued);
-                return;
+            other => hear_no_more(entry, role, now, other),
+        },
+        Wants::Data => match conn.read_data(buffer) {
+            Heard::Something(received) => {
+                let bytes = &mut buffer[..received];
+                match &mut conn.frames {
+                    None => take_plain(entry, role, now, bytes),
+                    Some(frames) => conn.ended |= take_frames(entry, role, now, frames, bytes),
+                }
+                if role == Role::Main {
+                    entry.core.handle_drained();
+                }
+                return Some(received);
             }
-            let role = conn.role;
-            match wants(entry, role) {
-                Wants::Nothing => return,
-                Wants::Status => match conn.read_status() {
-                    Heard::Something(reply) => {
-                        // Whoever says without end that it works does not hold up the others.
-                        budget = budget.saturating_sub(STATUS_BYTES_MAX);
-                        take_reply(entry, role, now, &reply);
-                    }
-                    other => hear_no_more(entry, role, now, other),
-                },
-                Wants::Data => match conn.read_data(&mut self.buffer) {
-                    Heard::Something(received) => {
-                        budget = budget.saturating_sub(received);
-                        let bytes = &mut self.buffer[..received];
-                        match &mut conn.frames {
-                            None => take_plain(entry, role, now, bytes),
-                            Some(frames) => {
-                                conn.ended |= take_frames(entry, role, now, frames, bytes);
-                            }
-                        }
-                        if role == Role::Main {
-                            entry.core.handle_drained();
-                        }
-                    }
-                    other => hear_no_more(entry, role, now, other),
-                },
-            }
-            self.drain(now, source);
-        }
+            other => hear_no_more(entry, role, now, other),
+        },
     }
+    Some(0)
 }
 
-fn wants(entry: &Entry, role: Role) -> Wants {
+fn wants<F: Fs>(entry: &Entry<F>, role: Role) -> Wants {
     match role {
         Role::Main => entry.core.wants(),
         Role::Late => entry.late.wants(),
     }
 }
 
-fn take_reply(entry: &mut Entry, role: Role, now: Instant, reply: &Reply) {
+fn take_reply<F: Fs>(entry: &mut Entry<F>, role: Role, now: Instant, reply: &Reply) {
     match (role, reply) {
         (Role::Late, reply) => entry.late.handle_reply(now, reply),
         (Role::Main, Reply::One(status)) => entry.core.handle_status(now, *status),
@@ -79,7 +69,7 @@ fn take_reply(entry: &mut Entry, role: Role, now: Instant, reply: &Reply) {
 }
 
 /// What was read in protocol 1: content and heartbeats. It has no late bytes.
-fn take_plain(entry: &mut Entry, role: Role, now: Instant, bytes: &mut [u8]) {
+fn take_plain<F: Fs>(entry: &mut Entry<F>, role: Role, now: Instant, bytes: &mut [u8]) {
     if role == Role::Main {
         let len = strip_alive(bytes);
         entry.take_data(now, &bytes[..len], len < bytes.len());
@@ -87,8 +77,8 @@ fn take_plain(entry: &mut Entry, role: Role, now: Instant, bytes: &mut [u8]) {
 }
 
 /// What was read in protocol 2: frames. Says whether the end was among them.
-fn take_frames(
-    entry: &mut Entry,
+fn take_frames<F: Fs>(
+    entry: &mut Entry<F>,
     role: Role,
     now: Instant,
     frames: &mut Frames,
@@ -122,7 +112,7 @@ fn take_frames(
     ended
 }
 
-fn handle_fault(entry: &mut Entry, role: Role, now: Instant, fault: &WireFault) {
+fn handle_fault<F: Fs>(entry: &mut Entry<F>, role: Role, now: Instant, fault: &WireFault) {
     match role {
         Role::Main => entry.core.handle_wire_fault(now, fault),
         Role::Late => entry.late.handle_wire_fault(now, fault),
@@ -130,7 +120,7 @@ fn handle_fault(entry: &mut Entry, role: Role, now: Instant, fault: &WireFault) 
 }
 
 /// Tells the core that a look at the socket gave nothing to go on with.
-fn hear_no_more<T>(entry: &mut Entry, role: Role, now: Instant, heard: Heard<T>) {
+fn hear_no_more<F: Fs, T>(entry: &mut Entry<F>, role: Role, now: Instant, heard: Heard<T>) {
     let end = match heard {
         Heard::Something(_) | Heard::Nothing => return,
         Heard::Faulty(fault) => return handle_fault(entry, role, now, &fault),
