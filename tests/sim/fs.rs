@@ -253,6 +253,12 @@ impl Shared {
         }
     }
 
+    /// No call fails from here on.
+    pub fn calm(&mut self) {
+        self.chances = Chances::default();
+        self.full_until = 0;
+    }
+
     pub fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("    fs {:6} {}", self.counts.calls, what());

@@ -190,7 +190,7 @@ fn check_late(
     let Some(node) = shared.disk.at(&manifest_path(&names.pointer)) else { return Ok(()) };
     let lines = node.bytes().split_inclusive(|&b| b == b'\n').filter_map(parse_line);
     let complete = |line: &Line| line.ending == Ending::Complete;
-    let last = lines.filter(complete).filter_map(|line| line.archive).last();
+    let last = lines.filter(complete).filter_map(|line| line.archive).next_back();
     let is_last = |piece: &&Piece<'_>| piece.path.file_name() == last.as_deref();
     let Some(piece) = pieces.iter().find(is_last) else { return Ok(()) };
     match world.generations.iter().any(|one| one.bytes.ends_with(piece.bytes)) {

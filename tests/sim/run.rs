@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fetchlogs::fetch::terms::Goal;
 
 use crate::disk::Disk;
-use crate::fs::{Chances, Death, SimFs};
+use crate::fs::{Death, SimFs};
 use crate::mutants::Mutant;
 use crate::oracle::{Moment, bytes_judged, judge, judge_acknowledged, judge_has};
 use crate::plan::{Hosting, Plan, Weather};
@@ -203,13 +203,14 @@ impl Run {
                 scene.meanwhile = Meanwhile::default();
                 scene.acted = true;
             }
+            site.hurry();
             let together = site.weather.together;
             let (hints, quick) = (site.weather.hints, site.goal == Goal::Once);
             site.weather =
                 Weather { together, hints, room: 4000, haste: 5000, quick, ..Weather::default() };
         }
         let mut shared = self.fs.inner();
-        shared.chances = Chances::default();
+        shared.calm();
         if shared.death.is_none() {
             shared.death = rng.pick(&[None, Some(Death::Kill), Some(Death::Power)]);
         }

@@ -212,6 +212,12 @@ impl Site {
         self.drain();
     }
 
+    /// Nothing holds up anything any more.
+    pub fn hurry(&mut self) {
+        self.down_until = self.now;
+        self.wires.iter().for_each(Wire::hurry);
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.logs.scene().world.now_ns += time.as_nanos() as u64;
@@ -226,7 +232,10 @@ impl Site {
             _ => self.rng.between(500, 8000),
         };
         self.pass(Duration::from_millis(millis));
-        let nothing_comes = !self.wires.iter().any(|wire| wire.has_news(End::Fetcher));
+        let nothing_comes = match self.weather.quick {
+            true => self.wires.iter().all(Wire::is_quiet),
+            false => !self.wires.iter().any(|wire| wire.has_news(End::Fetcher)),
+        };
         let busy = self.entry.core.busy() || self.entry.late.busy() || self.looked.is_some();
         let serving_busy = self.serving.as_ref().is_some_and(Serving::is_busy);
         let patience = match busy || serving_busy {

@@ -163,6 +163,17 @@ impl Wire {
         held(&self.line).to[end as usize].stalled = Some(until);
     }
 
+    /// Whether nothing is under way, and nobody is about to be told of anything.
+    pub fn is_quiet(&self) -> bool {
+        let line = held(&self.line);
+        line.to.iter().all(|pipe| pipe.bytes.is_empty() && (pipe.gone || !pipe.is_over()))
+    }
+
+    /// What is under way is held up by nothing any more.
+    pub fn hurry(&self) {
+        held(&self.line).to.iter_mut().for_each(|pipe| pipe.stalled = None);
+    }
+
     /// Whether this end would be told of something: bytes, or the end of the connection.
     pub fn has_news(&self, end: End) -> bool {
         let line = held(&self.line);
