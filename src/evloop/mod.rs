@@ -20,7 +20,7 @@ pub use mio::{Interest, Waker};
 use who::Who;
 
 /// What an object is ready for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Readiness {
     /// Something to read, an end of the stream or an error.
     pub readable: bool,

@@ -1,6 +1,6 @@
 //! One connection of a source: a socket, and how far it is.
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use mio::net::TcpStream;
 
@@ -13,12 +13,13 @@ use crate::proto::frame::Frames;
 use crate::proto::request::{Request, emit_request};
 use crate::proto::status::Reply;
 use crate::proto::{STATUS_BYTES_MAX, WireFault};
+use crate::sys::net::Socket;
 
 /// A connection.
 #[derive(Debug)]
-pub struct Conn {
+pub struct Conn<S = TcpStream> {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: S,
     /// Whose it is.
     pub source: Slot,
     /// What for.
@@ -61,9 +62,9 @@ pub enum Heard<T> {
     Faulty(WireFault),
 }
 
-impl Conn {
+impl<S: Socket> Conn<S> {
     /// A connection that is being made.
-    pub fn new(stream: TcpStream, source: Slot, role: Role) -> Conn {
+    pub fn new(stream: S, source: Slot, role: Role) -> Conn<S> {
         Conn {
             stream,
             source,
@@ -80,17 +81,8 @@ impl Conn {
 
     /// Whether the attempt to connect is over. `Ok(false)`: not yet.
     pub fn poll_connected(&mut self) -> io::Result<bool> {
-        if let Some(error) = self.stream.take_error()? {
-            return Err(error);
-        }
-        match self.stream.peer_addr() {
-            Ok(_) => {
-                self.connected = true;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.connected = self.stream.is_connected()?;
+        Ok(self.connected)
     }
 
     /// Sends the request, or as much of it as fits now; [`Conn::send_rest`] sends the rest.

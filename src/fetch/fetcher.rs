@@ -6,7 +6,6 @@
 mod coming;
 mod late;
 mod once;
-mod reading;
 mod room;
 
 use std::collections::HashMap;
@@ -24,9 +23,10 @@ use super::conn::{Conn, Role};
 use super::due::GROUP_MIN;
 use super::entry::Entry;
 use super::jobs::{Jobs, LookedUp, Report};
+use super::reading::{read, wants};
 use super::room::Rooms;
 use super::settings::Settings;
-use super::terms::{Job, Output};
+use super::terms::{Job, Output, Wants};
 use crate::config::{FetchConfig, SourceConfig};
 use crate::evloop::deadlines::Deadlines;
 use crate::evloop::ready::ReadyQueue;
@@ -367,6 +367,39 @@ impl Fetcher {
                     self.jobs.look_up(&name, source);
                 }
             }
+        }
+    }
+
+    /// Reads what one connection may read in one turn.
+    fn read(&mut self, now: Instant, slot: Slot, source: Slot) {
+        let mut budget = BUDGET_BYTES;
+        loop {
+            self.see_room_for_data(now, slot, source);
+            // Carrying out what the last bytes meant may have closed the connection.
+            let Some(conn) = self.conns.get_mut(slot) else { return };
+            let Some(entry) = self.sources.get_mut(source) else { return };
+            if !conn.readable {
+                return;
+            }
+            if budget == 0 {
+                self.ready.push(slot, &mut conn.queued);
+                return;
+            }
+            let Some(bytes) = read(now, entry, conn, &mut self.buffer) else { return };
+            budget = budget.saturating_sub(bytes);
+            self.note_taken(source, bytes);
+            self.drain(now, source);
+        }
+    }
+
+    /// Data that is there is read only if there is room for it.
+    fn see_room_for_data(&mut self, now: Instant, slot: Slot, source: Slot) {
+        let (Some(conn), Some(entry)) = (self.conns.get_mut(slot), self.sources.get(source)) else {
+            return;
+        };
+        if conn.readable && wants(entry, conn.role) == Wants::Data {
+            self.see_room(now, source);
+            self.drain(now, source);
         }
     }
 

@@ -12,7 +12,7 @@
 //! * [`backoff`] how long to wait; [`haste`] how often not to
 //! * [`room`] how much is to be left on the file systems of copies
 //! * [`fetcher`] the loop, which carries out what the above say; [`entry`] a row of its table
-//! * [`conn`] a socket; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
+//! * [`conn`] a socket; [`reading`] what came through it; [`jobs`], [`recheck`](mod@recheck) what waits for disks and name servers
 //! * [`reach`] where it may write at all
 //! * [`board`] when status files are written
 //! * [`mod@verify`] whether copies and archives are what their sources and the manifest say
@@ -36,6 +36,7 @@ pub mod list;
 pub mod manifest;
 pub mod pointer;
 pub mod reach;
+pub mod reading;
 pub mod recheck;
 pub mod room;
 pub mod settings;

@@ -1,8 +1,9 @@
 //! One connection: its socket, its open file, and the session that says what to do with them.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::errands::{Done, Search};
 use super::files::{FileNo, Files};
 use super::finder::is_gone_or_closed;
 use super::finder::packed::Body;
-use super::jobs::{Errand, Jobs};
+use super::jobs::{Errand, Hands, Jobs};
 use super::listeners::Refused;
 use super::listing::{Listing, Look};
 use super::seam::Seam;
@@ -25,8 +26,8 @@ use crate::evloop::deadlines::Alarm;
 use crate::evloop::slots::Slot;
 use crate::pos::{FileFacts, Offset, Token, Writers};
 use crate::proto::serve::mask;
-use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::{DiskLogs, Logs};
+use crate::sys::net::Socket;
 
 mod beside;
 
@@ -47,15 +48,15 @@ const REST: Duration = Duration::from_millis(10);
 
 /// What all connections work with.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Desk<L = DiskLogs, H = Jobs> {
     /// The file system.
-    pub logs: Arc<DiskLogs>,
+    pub logs: Arc<L>,
     /// What is served.
     pub files: Arc<Files>,
     /// How long things may take.
     pub times: Times,
     /// What is done beside the loop.
-    pub jobs: Jobs,
+    pub jobs: H,
     /// Which run of this host it is.
     boot: Token,
     refused: Refused,
@@ -64,25 +65,25 @@ pub struct Desk {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Conn {
+pub struct Conn<S = TcpStream, F = File> {
     slot: Slot,
-    stream: TcpStream,
+    stream: S,
     peer: SocketAddr,
     /// Its place among all.
     ticket: Ticket,
     session: Session,
     /// The path it asked for.
     asked: Vec<u8>,
-    followed: Option<Followed>,
+    followed: Option<Followed<F>>,
     /// The list it is told, away while somebody looks for news; and where there may be some.
     listing: Option<Box<Listing>>,
     is_listing: bool,
     look: Look,
     /// The file of which a range is to be proved.
-    proved: Option<Body<File>>,
+    proved: Option<Body<F>>,
     /// What is being done for it, and how that ended.
     errand: Option<Errand>,
-    done: Option<Done>,
+    done: Option<Done<F>>,
     readable: bool,
     writable: bool,
     /// Waits for its turn.
@@ -92,9 +93,9 @@ pub struct Conn {
 }
 
 #[derive(Debug)]
-struct Followed {
+struct Followed<F> {
     number: FileNo,
-    file: File,
+    file: F,
     /// What a compressed file held; away while the next piece is being read.
     packed: Option<Box<Unpacking>>,
     seam: Seam,
@@ -115,12 +116,12 @@ pub enum Turn {
     Close(CloseReason),
 }
 
-impl Followed {
+impl<F> Followed<F> {
     /// Whether the file still has what was sent of it, as far as that has to be looked at.
-    fn is_intact(
+    fn is_intact<L: Logs<File = F>>(
         &mut self,
         now: Instant,
-        desk: &Desk,
+        logs: &L,
         sent: Offset,
         seen: (Offset, u64),
     ) -> io::Result<bool> {
@@ -130,42 +131,41 @@ impl Followed {
         }
         let rested = now.saturating_duration_since(self.changed_at) >= REST;
         self.changed_at = now;
-        let (logs, file) = (&*desk.logs, &self.file);
-        Ok(self.seam.holds(logs, file, sent)?
-            && (!rested && seen.0 > before.0 || self.seam.begins(logs, file)?))
+        Ok(self.seam.holds(logs, &self.file, sent)?
+            && (!rested && seen.0 > before.0 || self.seam.begins(logs, &self.file)?))
     }
 }
 
-impl Desk {
-    /// A desk with its buffer.
-    pub fn new(logs: DiskLogs, files: Files, times: Times, jobs: Jobs) -> Desk {
+impl<L: Logs, H> Desk<L, H> {
+    /// A desk with its buffer, in the run of the host that is called `boot`.
+    pub fn new(logs: L, files: Files, times: Times, jobs: H, boot: Token) -> Desk<L, H> {
         Desk {
             logs: Arc::new(logs),
             files: Arc::new(files),
             times,
             jobs,
-            boot: boot_id(),
+            boot,
             refused: Refused::default(),
             buffer: vec![0; BUFFER_BYTES],
         }
     }
 
-    fn search(&self, number: FileNo) -> Search {
+    fn search(&self, number: FileNo) -> Search<L> {
         let (logs, files) = (Arc::clone(&self.logs), Arc::clone(&self.files));
         Search { logs, files, number, linger: self.times.linger, boot: self.boot }
     }
 }
 
-impl Conn {
+impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
     /// A connection that was just accepted.
     pub fn new(
         slot: Slot,
-        stream: TcpStream,
+        stream: S,
         peer: SocketAddr,
         now: Instant,
         times: Times,
         ticket: Ticket,
-    ) -> Conn {
+    ) -> Conn<S, F> {
         Conn {
             slot,
             stream,
@@ -220,7 +220,7 @@ impl Conn {
     }
 
     /// What was being done for it has ended.
-    pub fn take(&mut self, done: Done) {
+    pub fn take(&mut self, done: Done<F>) {
         self.errand = None;
         self.done = Some(done);
     }
@@ -236,7 +236,7 @@ impl Conn {
     }
 
     /// For registering.
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
@@ -259,7 +259,11 @@ impl Conn {
     }
 
     /// Does what there is to do, within the budget.
-    pub fn turn(&mut self, now: Instant, desk: &mut Desk) -> Turn {
+    pub fn turn<L, H>(&mut self, now: Instant, desk: &mut Desk<L, H>) -> Turn
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         let mut budget = TURN_BYTES;
         for _ in 0..HEARD_MAX {
             if !self.readable {
@@ -302,17 +306,21 @@ impl Conn {
             && written(&mut self.stream, &words).is_ok()
         {
             // The connection is closed right after this anyway.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.stream.shut();
         }
     }
 
-    fn carry_out(
+    fn carry_out<L, H>(
         &mut self,
         mut output: Output,
         now: Instant,
-        desk: &mut Desk,
+        desk: &mut Desk<L, H>,
         budget: &mut usize,
-    ) -> Turn {
+    ) -> Turn
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         loop {
             let input = match output {
                 Output::Rest => return Turn::Rest,
@@ -325,7 +333,7 @@ impl Conn {
                     let most = usize::try_from(most).unwrap_or(usize::MAX).min(*budget);
                     self.send(from, most, masked, now, desk, budget)
                 }
-                Output::Shut => match self.stream.shutdown(Shutdown::Write) {
+                Output::Shut => match self.stream.shut() {
                     Ok(()) => Input::Woken,
                     Err(_) => Input::HungUp,
                 },
@@ -344,7 +352,12 @@ impl Conn {
         }
     }
 
-    fn look(&mut self, now: Instant, desk: &Desk, writers: Option<Writers>) -> Input<'static> {
+    fn look<L: Logs<File = F>, H>(
+        &mut self,
+        now: Instant,
+        desk: &Desk<L, H>,
+        writers: Option<Writers>,
+    ) -> Input<'static> {
         let sent = self.session.sent().unwrap_or(0);
         let Some(followed) = &mut self.followed else { return Input::Unreadable };
         let Followed { number, file, .. } = &*followed;
@@ -359,13 +372,17 @@ impl Conn {
             Err(_) => Place::Kept,
         };
         let FileFacts { size, modified_ns, links, .. } = facts;
-        match followed.is_intact(now, desk, sent, (size, modified_ns)) {
+        match followed.is_intact(now, &*desk.logs, sent, (size, modified_ns)) {
             Ok(intact) => Input::Seen(View { size, modified_ns, links, place, writers, intact }),
             Err(_) => Input::Unreadable,
         }
     }
 
-    fn ask_writers(&mut self, now: Instant, desk: &Desk) -> Input<'static> {
+    fn ask_writers<L: Logs<File = F>, H>(
+        &mut self,
+        now: Instant,
+        desk: &Desk<L, H>,
+    ) -> Input<'static> {
         let Some(followed) = &self.followed else { return Input::Unreadable };
         let writers = desk.logs.writers(&followed.file);
         self.look(now, desk, Some(writers))
@@ -381,13 +398,13 @@ impl Conn {
 
     /// Sends the words there are and one buffer full, in one write. Where it stands in the file and in
     /// the words is all that the session needs to know after a short write.
-    fn send(
+    fn send<L: Logs<File = F>, H>(
         &mut self,
         from: Offset,
         most: usize,
         masked: bool,
         now: Instant,
-        desk: &mut Desk,
+        desk: &mut Desk<L, H>,
         budget: &mut usize,
     ) -> Input<'static> {
         let Some(followed) = &mut self.followed else { return Input::Unreadable };
@@ -442,7 +459,7 @@ impl Conn {
 }
 
 /// Writes what the socket takes; 0 when it takes nothing now.
-fn written(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn written(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match stream.write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),

@@ -1,6 +1,5 @@
 //! The errands that are run for connections by the threads of [`jobs`](super::jobs).
 
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,8 +18,7 @@ use crate::proto::answer::Answer;
 use crate::proto::ask::Extent;
 use crate::proto::digest::{Digester, Whole};
 use crate::proto::request::Request;
-use crate::sys::clock;
-use crate::sys::logs::{DiskLogs, Logs, Stoppable};
+use crate::sys::logs::{Logs, Stoppable};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -30,15 +28,15 @@ const HASHED_BYTES: Offset = 16 << 20;
 
 /// How an errand ended.
 #[derive(Debug)]
-pub enum Done {
+pub enum Done<F> {
     /// What was asked for is open, or there is a reason why not.
-    Found(Result<Found, Unserved>),
+    Found(Result<Found<F>, Unserved>),
     /// It is not the current file, so it has to be looked for.
     Elsewhere(Request),
     /// The generation of which a range is to be proved is open, or there is a reason why not.
-    Located(Result<Located, Unserved>),
+    Located(Result<Located<F>, Unserved>),
     /// A piece of a range was hashed.
-    Hashed(Box<Proof>),
+    Hashed(Box<Proof<F>>),
     /// A piece of a compressed file was read.
     Unpacked(Box<Unpacking>),
     /// News were looked for; what is to be told.
@@ -51,9 +49,9 @@ pub enum Done {
 
 /// A generation to be served.
 #[derive(Debug)]
-pub struct Found {
+pub struct Found<F> {
     /// Its bytes.
-    pub body: Body<File>,
+    pub body: Body<F>,
     /// What a plain file has where it is sent from.
     pub seam: Seam,
     /// Its size and time of change when it was found.
@@ -70,9 +68,9 @@ pub struct Found {
 
 /// A generation of which a range is to be proved, or what would follow it.
 #[derive(Debug)]
-pub struct Located {
+pub struct Located<F> {
     /// Its bytes; those of a compressed file from the beginning.
-    pub body: Body<File>,
+    pub body: Body<F>,
     /// The answer.
     pub answer: Box<Answer>,
     /// The end of the range.
@@ -81,8 +79,8 @@ pub struct Located {
 
 /// A range of a generation that is being hashed.
 #[derive(Debug)]
-pub struct Proof {
-    body: Body<File>,
+pub struct Proof<F> {
+    body: Body<F>,
     /// What was read of a compressed file, and of all others what was hashed.
     at: Offset,
     range: Range<Offset>,
@@ -90,9 +88,9 @@ pub struct Proof {
     failed: bool,
 }
 
-impl Proof {
+impl<F> Proof<F> {
     /// Nothing of the range is hashed yet.
-    pub fn new(body: Body<File>, range: Range<Offset>) -> Proof {
+    pub fn new(body: Body<F>, range: Range<Offset>) -> Proof<F> {
         let at = match &body {
             Body::Plain(_) => range.start,
             Body::Packed(..) => 0,
@@ -109,7 +107,7 @@ impl Proof {
     }
 
     /// Hashes the next piece.
-    pub fn go_on(mut self, logs: &DiskLogs, stop: &AtomicBool) -> Done {
+    pub fn go_on<L: Logs<File = F>>(mut self, logs: &L, stop: &AtomicBool) -> Done<F> {
         let logs = Stoppable { logs, stop };
         let mut buffer = vec![0; READ_BYTES];
         let end = self.range.end.min(self.at.saturating_add(HASHED_BYTES));
@@ -141,16 +139,16 @@ impl Proof {
 }
 
 /// Reads the next piece of a compressed file.
-pub fn unpack(mut unpacking: Box<Unpacking>) -> Done {
+pub fn unpack<F>(mut unpacking: Box<Unpacking>) -> Done<F> {
     unpacking.refill();
     Done::Unpacked(unpacking)
 }
 
 /// What it takes to look for a generation. The table is that of the time when it was asked for.
-#[derive(Clone, Debug)]
-pub struct Search {
+#[derive(Debug)]
+pub struct Search<L> {
     /// The file system.
-    pub logs: Arc<DiskLogs>,
+    pub logs: Arc<L>,
     /// What is served.
     pub files: Arc<Files>,
     /// The file asked for.
@@ -161,9 +159,9 @@ pub struct Search {
     pub boot: Token,
 }
 
-impl Search {
+impl<L: Logs> Search<L> {
     /// Opens what is asked for if that takes no long search, as in protocol 1 it never does.
-    pub fn follow_at_once(&self, request: Request, stop: &AtomicBool) -> Done {
+    pub fn follow_at_once(&self, request: Request, stop: &AtomicBool) -> Done<L::File> {
         let logs = Stoppable { logs: &*self.logs, stop };
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let found = match &request.two {
@@ -183,7 +181,7 @@ impl Search {
     }
 
     /// Finds and opens what is asked for in protocol 2, wherever it is.
-    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done {
+    pub fn follow(&self, request: &Request, stop: &AtomicBool) -> Done<L::File> {
         let logs = Stoppable { logs: &*self.logs, stop };
         let (finder, served) = (self.finder(&logs), self.files.get(self.number));
         let asked = request.two.as_deref().copied().unwrap_or_default();
@@ -191,14 +189,14 @@ impl Search {
         Done::Found(found.map(|found| self.answered(found)))
     }
 
-    fn answered(&self, found: Match<File>) -> Found {
+    fn answered(&self, found: Match<L::File>) -> Found<L::File> {
         let answer = Answered::Two(Box::new(found.answer(self.boot)));
         let Match { body, facts, from, size, quiet, seam, .. } = found;
         Found { body, seam, seen: (facts.size, facts.modified_ns), answer, from, size, quiet }
     }
 
     /// Finds and opens the generation of which a range is to be proved.
-    pub fn locate(&self, extent: &Extent, stop: &AtomicBool) -> Done {
+    pub fn locate(&self, extent: &Extent, stop: &AtomicBool) -> Done<L::File> {
         let logs = Stoppable { logs: &*self.logs, stop };
         let found = self.finder(&logs).prove(self.files.get(self.number), extent);
         Done::Located(found.map(|found| {
@@ -208,15 +206,12 @@ impl Search {
     }
 
     /// Looks whether who has all of the file known by `facts` would be given a later one.
-    pub fn successor(&self, facts: &FileFacts, stop: &AtomicBool) -> Done {
+    pub fn successor(&self, facts: &FileFacts, stop: &AtomicBool) -> Done<L::File> {
         let logs = Stoppable { logs: &*self.logs, stop };
         Done::Successor(self.finder(&logs).has_successor(self.files.get(self.number), facts))
     }
 
-    fn finder<'a>(
-        &'a self,
-        logs: &'a Stoppable<'a, DiskLogs>,
-    ) -> Finder<'a, Stoppable<'a, DiskLogs>> {
-        Finder { logs, files: &self.files, linger: self.linger, wall_ns: clock::wall_ns() }
+    fn finder<'a>(&'a self, logs: &'a Stoppable<'a, L>) -> Finder<'a, Stoppable<'a, L>> {
+        Finder { logs, files: &self.files, linger: self.linger, wall_ns: logs.wall_ns() }
     }
 }

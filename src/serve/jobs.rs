@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,12 +36,12 @@ const READING_THREADS: usize = 2;
 
 /// What a worker tells.
 #[derive(Debug)]
-pub struct Report {
+pub struct Report<F> {
     /// Whose errand it was.
     pub slot: Slot,
     lane: Lane,
     /// How it ended.
-    pub done: Done,
+    pub done: Done<F>,
 }
 
 /// Something that is being done for a connection; called off when dropped.
@@ -51,39 +52,64 @@ pub struct Errand {
     stop: Arc<AtomicBool>,
 }
 
+impl Errand {
+    /// The errand of that number, and the flag by which its work sees that it was called off.
+    pub fn new(lane: Lane, number: u64) -> (Errand, Arc<AtomicBool>) {
+        let errand = Errand { lane, number, stop: Arc::default() };
+        let stop = Arc::clone(&errand.stop);
+        (errand, stop)
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl Drop for Errand {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
+/// What is to be done; it looks now and then whether it was called off.
+pub type Work<F> = Box<dyn FnOnce(&AtomicBool) -> Done<F> + Send>;
+
+/// Whoever does errands for connections.
+pub trait Hands<F> {
+    /// Has `work` done for the connection `slot`, which is told by [`Conn::take`](super::conn::Conn::take).
+    fn run(&mut self, lane: Lane, slot: Slot, work: Work<F>) -> Errand;
+    /// Its connection is gone.
+    fn forget(&mut self, errand: &Errand);
+}
+
 /// An errand that waits for a thread.
-struct Waiting {
+struct Waiting<F> {
     slot: Slot,
     stop: Arc<AtomicBool>,
-    work: Box<dyn FnOnce(&AtomicBool) -> Done + Send>,
+    work: Work<F>,
 }
 
 /// A few threads, and what waits for them.
-struct Queue {
+struct Queue<F> {
     lane: Lane,
     workers: Workers,
     threads: usize,
     running: usize,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, Waiting<F>>,
 }
 
 /// The queues and their mailbox.
-pub struct Jobs {
-    find: Queue,
-    read: Queue,
+pub struct Jobs<F = File> {
+    find: Queue<F>,
+    read: Queue<F>,
     count: u64,
-    sender: Sender<Report>,
-    reports: Receiver<Report>,
+    sender: Sender<Report<F>>,
+    reports: Receiver<Report<F>>,
     waker: Arc<Waker>,
 }
 
-impl fmt::Debug for Jobs {
+impl<F> fmt::Debug for Jobs<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         [&self.find, &self.read].into_iter().try_for_each(|queue| {
             write!(f, "{:?}: {} run, {} wait. ", queue.lane, queue.running, queue.waiting.len())
@@ -91,13 +117,13 @@ impl fmt::Debug for Jobs {
     }
 }
 
-impl Queue {
-    fn start(lane: Lane, name: &str, threads: usize) -> io::Result<Queue> {
+impl<F: Send + 'static> Queue<F> {
+    fn start(lane: Lane, name: &str, threads: usize) -> io::Result<Queue<F>> {
         let workers = Workers::start(name, threads)?;
         Ok(Queue { lane, workers, threads, running: 0, waiting: BTreeMap::new() })
     }
 
-    fn start_next(&mut self, sender: &Sender<Report>, waker: &Arc<Waker>) {
+    fn start_next(&mut self, sender: &Sender<Report<F>>, waker: &Arc<Waker>) {
         let lane = self.lane;
         while self.running < self.threads
             && let Some((_, Waiting { slot, stop, work })) = self.waiting.pop_first()
@@ -110,9 +136,9 @@ impl Queue {
     }
 }
 
-impl Jobs {
+impl<F: Send + 'static> Jobs<F> {
     /// Starts the threads; `waker` wakes the loop.
-    pub fn start(waker: Arc<Waker>) -> io::Result<Jobs> {
+    pub fn start(waker: Arc<Waker>) -> io::Result<Jobs<F>> {
         let (sender, reports) = channel();
         Ok(Jobs {
             find: Queue::start(Lane::Find, "find", FINDING_THREADS)?,
@@ -124,36 +150,15 @@ impl Jobs {
         })
     }
 
-    fn queue(&mut self, lane: Lane) -> &mut Queue {
+    fn queue(&mut self, lane: Lane) -> &mut Queue<F> {
         match lane {
             Lane::Find => &mut self.find,
             Lane::Read => &mut self.read,
         }
     }
 
-    /// Has `work` done for the connection `slot`; it looks now and then whether it was called off.
-    pub fn run(
-        &mut self,
-        lane: Lane,
-        slot: Slot,
-        work: impl FnOnce(&AtomicBool) -> Done + Send + 'static,
-    ) -> Errand {
-        self.count += 1;
-        let errand = Errand { lane, number: self.count, stop: Arc::default() };
-        let stop = Arc::clone(&errand.stop);
-        let waiting = Waiting { slot, stop, work: Box::new(work) };
-        self.queue(lane).waiting.insert(errand.number, waiting);
-        self.start_next(lane);
-        errand
-    }
-
-    /// Its connection is gone.
-    pub fn forget(&mut self, errand: &Errand) {
-        self.queue(errand.lane).waiting.remove(&errand.number);
-    }
-
     /// The next report, if there is one.
-    pub fn poll_report(&mut self) -> Option<Report> {
+    pub fn poll_report(&mut self) -> Option<Report<F>> {
         let report = self.reports.try_recv().ok()?;
         self.queue(report.lane).running -= 1;
         self.start_next(report.lane);
@@ -166,22 +171,36 @@ impl Jobs {
     }
 }
 
+impl<F: Send + 'static> Hands<F> for Jobs<F> {
+    fn run(&mut self, lane: Lane, slot: Slot, work: Work<F>) -> Errand {
+        self.count += 1;
+        let (errand, stop) = Errand::new(lane, self.count);
+        self.queue(lane).waiting.insert(errand.number, Waiting { slot, stop, work });
+        self.start_next(lane);
+        errand
+    }
+
+    fn forget(&mut self, errand: &Errand) {
+        self.queue(errand.lane).waiting.remove(&errand.number);
+    }
+}
+
 /// A report that is sent when its work is over, also if that panicked.
-struct Letter {
-    report: Option<Report>,
-    sender: Sender<Report>,
+struct Letter<F> {
+    report: Option<Report<F>>,
+    sender: Sender<Report<F>>,
     waker: Arc<Waker>,
 }
 
-impl Letter {
-    fn tell(mut self, done: Done) {
+impl<F> Letter<F> {
+    fn tell(mut self, done: Done<F>) {
         if let Some(report) = &mut self.report {
             report.done = done;
         }
     }
 }
 
-impl Drop for Letter {
+impl<F> Drop for Letter<F> {
     fn drop(&mut self) {
         // The loop may have ended meanwhile: then nobody wants to know.
         if let Some(report) = self.report.take()
@@ -205,7 +224,7 @@ mod tests {
         (0..FINDING_THREADS + 2).map(|_| slots.insert_with(|_| ())).collect()
     }
 
-    fn wait_for_report(jobs: &mut Jobs) -> Report {
+    fn wait_for_report(jobs: &mut Jobs) -> Report<File> {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(report) = jobs.poll_report() {
@@ -227,14 +246,16 @@ mod tests {
             .iter()
             .map(|&slot| {
                 let opened = Arc::clone(&opened);
-                jobs.run(Lane::Find, slot, move |_| {
+                let work = move |_: &AtomicBool| {
                     opened.lock().unwrap().recv().unwrap();
                     Done::Successor(true)
-                })
+                };
+                jobs.run(Lane::Find, slot, Box::new(work))
             })
             .collect();
-        let forgotten = jobs.run(Lane::Find, slots[FINDING_THREADS], |_| Done::Successor(false));
-        let last = jobs.run(Lane::Find, slots[FINDING_THREADS + 1], |_| Done::Successor(false));
+        let answer = || Box::new(|_: &AtomicBool| Done::Successor(false));
+        let forgotten = jobs.run(Lane::Find, slots[FINDING_THREADS], answer());
+        let last = jobs.run(Lane::Find, slots[FINDING_THREADS + 1], answer());
         jobs.forget(&forgotten);
         assert_eq!(jobs.find.waiting.len(), 1);
         for _ in &busy {
@@ -252,15 +273,17 @@ mod tests {
         let evloop = EventLoop::new().unwrap();
         let mut jobs = Jobs::start(Arc::new(evloop.waker().unwrap())).unwrap();
         let slot = slots()[0];
-        let errand = jobs.run(Lane::Find, slot, |stop| {
+        let work = |stop: &AtomicBool| {
             while !stop.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
             Done::Successor(true)
-        });
+        };
+        let errand = jobs.run(Lane::Find, slot, Box::new(work));
         drop(errand);
         assert!(matches!(wait_for_report(&mut jobs).done, Done::Successor(true)));
-        let _errand = jobs.run(Lane::Find, slot, |_| std::panic::resume_unwind(Box::new(())));
+        let _errand =
+            jobs.run(Lane::Find, slot, Box::new(|_| std::panic::resume_unwind(Box::new(()))));
         assert!(matches!(wait_for_report(&mut jobs).done, Done::Failed));
     }
 }

@@ -22,7 +22,7 @@ use super::conn::{Conn, Desk, Turn};
 use super::crowd::{Crowd, Limits};
 use super::files::Files;
 use super::hints::Hints;
-use super::jobs::{Jobs, Report};
+use super::jobs::{Hands, Jobs, Report};
 use super::listeners::{Listeners, Unwelcome};
 use super::listing::Look;
 use super::session::{CloseReason, Times};
@@ -35,6 +35,7 @@ use crate::evloop::stopper::Stopper;
 use crate::evloop::who::Who;
 use crate::evloop::{EventLoop, Interest, Readiness};
 use crate::sys::limits::descriptors;
+use crate::sys::linux::boot::boot_id;
 use crate::sys::logs::DiskLogs;
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, net, service};
@@ -110,7 +111,7 @@ impl Responder {
             crowd: Crowd::new(limits),
             followers: files.iter().map(|_| BTreeSet::new()).collect(),
             listing: BTreeSet::new(),
-            desk: Desk::new(DiskLogs::new()?, files, times, jobs),
+            desk: Desk::new(DiskLogs::new()?, files, times, jobs, boot_id()),
             conns: Slots::default(),
             queue: ReadyQueue::default(),
             deadlines: Deadlines::default(),

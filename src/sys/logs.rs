@@ -1,6 +1,7 @@
 //! The responder's view of log files: read-only by its type.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -9,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::clock;
 use super::linux::{beneath, identity, lease};
 use crate::pos::{FileFacts, Writers};
 
 /// Files as a responder sees them. There is no call that changes anything.
 pub trait Logs {
     /// An open file; closed when dropped.
-    type File;
+    type File: fmt::Debug + Send + 'static;
 
     /// Opens a regular file. A link anywhere in the path, a directory, a FIFO and so on are refused.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
@@ -37,6 +39,8 @@ pub trait Logs {
     fn stream(&self, _file: &Self::File) -> io::Result<Stream> {
         Err(io::ErrorKind::Unsupported.into())
     }
+    /// Wall time in nanoseconds since 1970, by the clock that times of change are told by.
+    fn wall_ns(&self) -> u64;
     /// An error if nobody waits any more for what is being done.
     fn check_wanted(&self) -> io::Result<()> {
         Ok(())
@@ -161,6 +165,10 @@ impl Logs for DiskLogs {
     fn stream(&self, file: &File) -> io::Result<Stream> {
         Ok(Box::new(Reading::new(file, &self.streams)?))
     }
+
+    fn wall_ns(&self) -> u64 {
+        clock::wall_ns()
+    }
 }
 
 /// The same files for work that may be called off: once `stop` is set no file is opened or read.
@@ -210,6 +218,10 @@ impl<L: Logs> Logs for Stoppable<'_, L> {
     fn stream(&self, file: &L::File) -> io::Result<Stream> {
         self.check_wanted()?;
         self.logs.stream(file)
+    }
+
+    fn wall_ns(&self) -> u64 {
+        self.logs.wall_ns()
     }
 
     fn check_wanted(&self) -> io::Result<()> {

@@ -1,11 +1,11 @@
 //! TCP sockets, set up so that a dead peer is found out.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket as NewSocket, TcpKeepalive, Type};
 
 /// After this long without an acknowledgement for bytes sent, or with a peer that takes none, the
 /// kernel gives a connection up (tcp(7), TCP_USER_TIMEOUT). Longer than the 60 s after which the
@@ -22,6 +22,38 @@ const NOT_SENT_BYTES: u32 = 256 << 10;
 /// Connections the kernel holds for us until we accept them.
 const BACKLOG: i32 = 4096;
 
+/// A connection as both programs use it. It never waits: a call for which nothing is there yet, or no
+/// room, is an error of the kind `WouldBlock`.
+pub trait Socket: Read + Write {
+    /// Reads without taking what is read.
+    fn peek(&self, buf: &mut [u8]) -> io::Result<usize>;
+    /// Says to the peer that nothing more comes; what it says can still be read.
+    fn shut(&self) -> io::Result<()>;
+    /// Whether the attempt to connect is over. `Ok(false)`: not yet; an error: it failed.
+    fn is_connected(&self) -> io::Result<bool>;
+}
+
+impl Socket for TcpStream {
+    fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        TcpStream::peek(self, buf)
+    }
+
+    fn shut(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn is_connected(&self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        match self.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 fn notice_dead_peers(socket: &SockRef<'_>) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
@@ -36,7 +68,7 @@ fn notice_dead_peers(socket: &SockRef<'_>) -> io::Result<()> {
 /// Listens at `address`. An IPv6 address takes IPv6 only, so that both wildcards can be listened
 /// at.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
+    let socket = NewSocket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking().cloexec(),
         Some(Protocol::TCP),

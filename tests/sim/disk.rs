@@ -14,10 +14,14 @@
 //! A failure is told once to each who has the file open, and once to the whole file system, whoever
 //! asks: see [`Node::errors`] and [`Disk::error`].
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use fetchlogs::pos::FileId;
+use fetchlogs::proto::digest::Whole;
 use fetchlogs::sys::fs::dir_of;
 
 use crate::rng::Rng;
@@ -27,13 +31,25 @@ pub const BLOCK: usize = 16;
 /// The number of a file in order of creation; never used again, unlike its inode number.
 pub type NodeNo = u64;
 
+/// What the cache has to do about a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Clean,
+    Dirty,
+    /// Clean, as the kernel believes.
+    Stale,
+}
+
 #[derive(Clone, Debug)]
 pub struct Node {
     pub id: FileId,
-    pub volatile: Vec<u8>,
-    pub durable: Vec<u8>,
-    dirty: BTreeSet<usize>,
-    stale: BTreeSet<usize>,
+    volatile: Vec<u8>,
+    durable: Vec<u8>,
+    /// Of each block of the volatile content.
+    marks: Vec<Mark>,
+    /// Whether any block is not clean; how many are stale.
+    touched: bool,
+    stale: usize,
     /// The shortest it was since the last sync: what the disk has behind that may read as zeros.
     shortest: usize,
     /// What the cache has dropped, and whether it may drop more.
@@ -41,21 +57,24 @@ pub struct Node {
     forgetful: bool,
     /// How often blocks of it could not be written.
     pub errors: u64,
+    /// Of the volatile content, since it was changed last.
+    digest: OnceCell<Whole>,
 }
 
 #[derive(Clone, Debug)]
 enum Change {
-    Set(PathBuf, NodeNo),
-    Remove(PathBuf),
-    Move(PathBuf, PathBuf, NodeNo),
+    Set(OsString, NodeNo),
+    Remove(OsString),
+    Move(OsString, OsString, NodeNo),
 }
 
+/// Names are full paths as bytes, since paths are slow to compare.
 #[derive(Debug, Default)]
 pub struct Disk {
     pub nodes: BTreeMap<NodeNo, Node>,
     /// What each name is, as a program sees it.
-    pub names: BTreeMap<PathBuf, NodeNo>,
-    durable_names: BTreeMap<PathBuf, NodeNo>,
+    pub names: BTreeMap<OsString, NodeNo>,
+    durable_names: BTreeMap<OsString, NodeNo>,
     changes: Vec<Change>,
     /// Something could not be written since the whole was last synced.
     pub error: bool,
@@ -70,17 +89,74 @@ fn blocks(from: usize, to: usize) -> std::ops::Range<usize> {
     from / BLOCK..to.div_ceil(BLOCK)
 }
 
+/// The name in `dir` that a full path is, if it is in no directory below.
+pub fn name_in<'a>(path: &'a OsStr, dir: &Path) -> Option<&'a OsStr> {
+    let rest = path.as_bytes().strip_prefix(dir.as_os_str().as_bytes())?;
+    let name = rest.strip_prefix(b"/")?;
+    (!name.contains(&b'/')).then(|| OsStr::from_bytes(name))
+}
+
 impl Node {
+    fn new(id: FileId) -> Node {
+        Node {
+            id,
+            volatile: Vec::new(),
+            durable: Vec::new(),
+            marks: Vec::new(),
+            touched: false,
+            stale: 0,
+            shortest: 0,
+            forgotten: BTreeMap::new(),
+            forgetful: false,
+            errors: 0,
+            digest: OnceCell::new(),
+        }
+    }
+
+    /// What a program reads.
+    pub fn bytes(&self) -> &[u8] {
+        &self.volatile
+    }
+
+    /// The digest of that.
+    pub fn whole(&self) -> Whole {
+        *self.digest.get_or_init(|| Whole::of(&self.volatile))
+    }
+
+    fn mark(&mut self, block: usize, mark: Mark) {
+        let old = std::mem::replace(&mut self.marks[block], mark);
+        self.touched |= mark != Mark::Clean;
+        self.stale += usize::from(mark == Mark::Stale);
+        self.stale -= usize::from(old == Mark::Stale);
+    }
+
+    /// The length of the volatile content changes; new blocks are dirty.
+    fn resize(&mut self, len: usize) {
+        let before = self.volatile.len();
+        self.volatile.resize(len, 0);
+        let count = len.div_ceil(BLOCK);
+        if count < self.marks.len() {
+            self.stale -= self.marks[count..].iter().filter(|&&mark| mark == Mark::Stale).count();
+        }
+        self.marks.resize(count, Mark::Dirty);
+        for block in blocks(before.min(len), len) {
+            if self.marks[block] == Mark::Clean {
+                self.mark(block, Mark::Dirty);
+            }
+        }
+        self.touched = true;
+    }
+
     pub fn write(&mut self, bytes: &[u8], at: usize) {
         let end = at + bytes.len();
         let from = at.min(self.volatile.len());
+        self.digest.take();
         if self.volatile.len() < end {
-            self.volatile.resize(end, 0);
+            self.resize(end);
         }
         self.volatile[at..end].copy_from_slice(bytes);
         for block in blocks(from, end) {
-            self.dirty.insert(block);
-            self.stale.remove(&block);
+            self.mark(block, Mark::Dirty);
             if let Some(known) = self.forgotten.get_mut(&block) {
                 let first = (block * BLOCK).max(at);
                 let last = (block * BLOCK + known.len()).min(end);
@@ -93,15 +169,10 @@ impl Node {
     }
 
     pub fn set_len(&mut self, len: usize) {
+        self.digest.take();
         self.shortest = self.shortest.min(len);
-        let before = self.volatile.len();
-        self.volatile.resize(len, 0);
-        self.dirty.retain(|&block| block * BLOCK < len);
-        self.stale.retain(|&block| block * BLOCK < len);
+        self.resize(len);
         self.forgotten.retain(|&block, _| block * BLOCK < len);
-        if len > before {
-            self.dirty.extend(blocks(before, len));
-        }
     }
 
     /// The durable bytes of a block, as long as the volatile ones are; zeros where there are none.
@@ -111,45 +182,65 @@ impl Node {
         (from..to).map(|at| if at < known { self.durable[at] } else { 0 }).collect()
     }
 
+    fn marked(&self, wanted: Mark) -> Vec<usize> {
+        let marks = self.marks.iter().enumerate();
+        marks.filter(|&(_, &mark)| mark == wanted).map(|(block, _)| block).collect()
+    }
+
     /// Copies what is dirty, which is all but what an earlier failure made stale.
     pub fn sync(&mut self) {
-        let mut next = self.volatile.clone();
-        for &block in &self.stale {
-            let old = self.old_block(block);
-            next[block * BLOCK..][..old.len()].copy_from_slice(&old);
+        if !self.touched && self.durable.len() == self.volatile.len() {
+            return;
         }
-        self.dirty.clear();
-        self.shortest = next.len();
-        self.durable = next;
+        let stale = if self.stale > 0 { self.marked(Mark::Stale) } else { Vec::new() };
+        let old: Vec<Vec<u8>> = stale.iter().map(|&block| self.old_block(block)).collect();
+        self.durable.clone_from(&self.volatile);
+        for (block, old) in stale.iter().zip(old) {
+            self.durable[block * BLOCK..][..old.len()].copy_from_slice(&old);
+        }
+        for mark in self.marks.iter_mut().filter(|mark| **mark == Mark::Dirty) {
+            *mark = Mark::Clean;
+        }
+        self.touched = self.stale > 0;
+        self.shortest = self.durable.len();
     }
 
     /// Some dirty blocks are copied, all are clean, and the length may be the old one.
     pub fn fail_sync(&mut self, rng: &mut Rng) {
         self.errors += 1;
         self.forgetful = true;
-        let lost: Vec<usize> = self.dirty.iter().copied().filter(|_| rng.coin()).collect();
         let (len, shortest) = (self.durable.len(), self.shortest);
-        self.stale.extend(lost);
+        for block in self.marked(Mark::Dirty) {
+            if rng.coin() {
+                self.mark(block, Mark::Stale);
+            }
+        }
         self.sync();
         if rng.coin() && len < self.durable.len() {
             self.durable.truncate(len);
             self.shortest = shortest.min(len);
             // What lies behind the old length is not there yet; its blocks are clean all the same.
-            self.stale.extend(blocks(len, self.volatile.len()));
+            for block in blocks(len, self.volatile.len()) {
+                self.mark(block, Mark::Stale);
+            }
         }
     }
 
     /// The cache drops stale blocks: what the disk has is read from now on.
     pub fn forget_stale(&mut self, rng: &mut Rng) {
-        let forgetful = self.forgetful;
-        let dropped: Vec<usize> =
-            self.stale.iter().copied().filter(|_| forgetful && rng.coin()).collect();
-        for block in dropped {
+        if !self.forgetful || self.stale == 0 {
+            return;
+        }
+        for block in self.marked(Mark::Stale) {
+            if !rng.coin() {
+                continue;
+            }
             let old = self.old_block(block);
             let place = &mut self.volatile[block * BLOCK..][..old.len()];
             self.forgotten.insert(block, place.to_vec());
             place.copy_from_slice(&old);
-            self.stale.remove(&block);
+            self.mark(block, Mark::Clean);
+            self.digest.take();
         }
     }
 
@@ -163,14 +254,18 @@ impl Node {
             let place = &mut rest[..len];
             if place != &bytes[..len] {
                 place.copy_from_slice(&bytes[..len]);
-                self.stale.insert(block);
-                self.dirty.remove(&block);
+                self.mark(block, Mark::Stale);
+                self.digest.take();
             }
         }
     }
 
     fn lose_power(&mut self, rng: &mut Rng) {
         let (old, new) = (self.durable.len(), self.volatile.len());
+        if !self.touched && old == new {
+            self.forgotten.clear();
+            return;
+        }
         let len = match rng.below(4) {
             0 => old,
             1 => new,
@@ -179,9 +274,9 @@ impl Node {
         let newest = rng.pick(&[0, 5000, 10_000]);
         let mut left = vec![0; len];
         for block in 0..len.div_ceil(BLOCK) {
-            let clean = !self.dirty.contains(&block) && !self.stale.contains(&block);
-            let as_new = clean || !self.stale.contains(&block) && rng.hits(newest);
-            let zero = !clean && rng.hits(1000);
+            let mark = self.marks.get(block).copied().unwrap_or(Mark::Clean);
+            let as_new = mark == Mark::Clean || mark == Mark::Dirty && rng.hits(newest);
+            let zero = mark != Mark::Clean && rng.hits(1000);
             #[allow(clippy::needless_range_loop)] // The place in all three files counts.
             for at in block * BLOCK..((block + 1) * BLOCK).min(len) {
                 let durable = self.durable.get(at).copied();
@@ -193,11 +288,11 @@ impl Node {
                 };
             }
         }
-        self.durable = left.clone();
-        self.volatile = left;
+        *self = Node { errors: self.errors, ..Node::new(self.id) };
+        self.marks = vec![Mark::Clean; len.div_ceil(BLOCK)];
         self.shortest = len;
-        self.dirty.clear();
-        self.stale.clear();
+        self.durable.clone_from(&left);
+        self.volatile = left;
     }
 }
 
@@ -212,20 +307,9 @@ impl Disk {
         let inode = if self.reuse { self.free_inode() } else { 1000 + number };
         let id =
             FileId { inode, generation: Some(number as u32), birth_ns: Some(number * 4_000_000) };
-        let node = Node {
-            id,
-            volatile: Vec::new(),
-            durable: Vec::new(),
-            dirty: BTreeSet::new(),
-            stale: BTreeSet::new(),
-            shortest: 0,
-            forgotten: BTreeMap::new(),
-            forgetful: false,
-            errors: 0,
-        };
-        self.nodes.insert(number, node);
-        self.names.insert(path.to_path_buf(), number);
-        self.changes.push(Change::Set(path.to_path_buf(), number));
+        self.nodes.insert(number, Node::new(id));
+        self.names.insert(path.into(), number);
+        self.changes.push(Change::Set(path.into(), number));
         number
     }
 
@@ -242,21 +326,21 @@ impl Disk {
     }
 
     pub fn remove(&mut self, path: &Path) -> bool {
-        self.changes.push(Change::Remove(path.to_path_buf()));
-        self.names.remove(path).is_some()
+        self.changes.push(Change::Remove(path.into()));
+        self.names.remove(path.as_os_str()).is_some()
     }
 
     pub fn rename(&mut self, from: &Path, to: &Path) -> bool {
-        let Some(number) = self.names.remove(from) else { return false };
-        self.names.insert(to.to_path_buf(), number);
-        self.changes.push(Change::Move(from.to_path_buf(), to.to_path_buf(), number));
+        let Some(number) = self.names.remove(from.as_os_str()) else { return false };
+        self.names.insert(to.into(), number);
+        self.changes.push(Change::Move(from.into(), to.into(), number));
         true
     }
 
     pub fn sync_dir(&mut self, dir: &Path) {
         let (done, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
             .into_iter()
-            .partition(|one| dir_of(one.path()) == dir);
+            .partition(|one| name_in(one.path(), dir).is_some());
         self.changes = left;
         for change in done {
             self.settle(change);
@@ -269,7 +353,7 @@ impl Disk {
         &mut self,
         fails: bool,
         rng: &mut Rng,
-        left_out: impl Fn(&Path) -> bool,
+        left_out: impl Fn(&OsStr) -> bool,
     ) -> bool {
         let left_out: BTreeSet<NodeNo> = self
             .names
@@ -307,9 +391,10 @@ impl Disk {
 
     /// What is in memory is gone.
     pub fn lose_power(&mut self, rng: &mut Rng) {
-        let mut by_dir: BTreeMap<PathBuf, Vec<Change>> = BTreeMap::new();
+        let mut by_dir: BTreeMap<OsString, Vec<Change>> = BTreeMap::new();
         for change in std::mem::take(&mut self.changes) {
-            by_dir.entry(dir_of(change.path()).to_path_buf()).or_default().push(change);
+            let dir = dir_of(Path::new(change.path())).into();
+            by_dir.entry(dir).or_default().push(change);
         }
         for changes in by_dir.into_values() {
             let prefix = rng.below(changes.len() as u64 + 1) as usize;
@@ -329,12 +414,12 @@ impl Disk {
     }
 
     pub fn at(&self, path: &Path) -> Option<&Node> {
-        self.nodes.get(self.names.get(path)?)
+        self.nodes.get(self.names.get(path.as_os_str())?)
     }
 }
 
 impl Change {
-    fn path(&self) -> &Path {
+    fn path(&self) -> &OsStr {
         match self {
             Change::Set(path, _) | Change::Remove(path) | Change::Move(path, ..) => path,
         }

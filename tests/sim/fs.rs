@@ -9,7 +9,7 @@
 //! world goes on, so data arrives while the disk is busy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fetchlogs::fetch::manifest::manifest_path;
 use fetchlogs::fetch::pointer::scratch_path;
 use fetchlogs::pos::{FileFacts, FileId, Share, Space};
-use fetchlogs::sys::fs::{Fs, Volume, dir_of};
+use fetchlogs::sys::fs::{Fs, Volume};
 
-use crate::disk::{Disk, Node, NodeNo};
+use crate::disk::{Disk, Node, NodeNo, name_in};
 use crate::mutants::{Last, Mutant};
 use crate::rng::Rng;
 
@@ -85,7 +85,7 @@ pub struct Shared {
     last: Vec<Last>,
     /// Files that somebody made, and under which names they have to be.
     pub foreign: BTreeSet<NodeNo>,
-    pub foreign_names: BTreeMap<PathBuf, NodeNo>,
+    pub foreign_names: BTreeMap<OsString, NodeNo>,
     life: u64,
     boot: u64,
     full_until: u64,
@@ -253,6 +253,12 @@ impl Shared {
         }
     }
 
+    /// No call fails from here on.
+    pub fn calm(&mut self) {
+        self.chances = Chances::default();
+        self.full_until = 0;
+    }
+
     pub fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("    fs {:6} {}", self.counts.calls, what());
@@ -290,7 +296,7 @@ impl Shared {
         FileFacts {
             id: FileId { generation, ..node.id },
             device: DEVICE,
-            size: node.volatile.len() as u64,
+            size: node.bytes().len() as u64,
             modified_ns: 0,
             links: 1,
             regular: true,
@@ -298,7 +304,7 @@ impl Shared {
     }
 
     fn found(&self, path: &Path) -> io::Result<NodeNo> {
-        self.disk.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.disk.names.get(path.as_os_str()).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn opened(&self, node: NodeNo, path: &Path) -> SimFile {
@@ -321,7 +327,8 @@ impl Shared {
     }
 
     /// Whether the mutant of this run leaves the file at `path` out when it is synced.
-    fn leaves_out(&self, path: &Path) -> bool {
+    fn leaves_out(&self, path: &OsStr) -> bool {
+        let path = Path::new(path);
         let is_copy = || self.sources.iter().any(|names| names.copy == path);
         let is_scratch = || self.sources.iter().any(|names| scratch_path(&names.pointer) == path);
         let is_manifest = || self.sources.iter().any(|names| manifest_path(&names.pointer) == path);
@@ -367,8 +374,8 @@ impl Fs for SimFs {
 
     fn names(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         let shared = self.enter("names", dir)?;
-        let paths = shared.disk.names.keys().filter(|path| dir_of(path) == dir);
-        Ok(paths.filter_map(|path| path.file_name()).map(OsString::from).collect())
+        let names = shared.disk.names.keys().filter_map(|path| name_in(path, dir));
+        Ok(names.map(OsString::from).collect())
     }
 
     fn open(&self, path: &Path) -> io::Result<SimFile> {
@@ -379,7 +386,7 @@ impl Fs for SimFs {
 
     fn create_new(&self, path: &Path) -> io::Result<SimFile> {
         let mut shared = self.enter("create_new", path)?;
-        if shared.disk.names.contains_key(path) {
+        if shared.disk.names.contains_key(path.as_os_str()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         shared.need_room()?;
@@ -413,12 +420,13 @@ impl Fs for SimFs {
         let mut shared = self.enter("rename_new", to)?;
         shared.found(from)?;
         let chance = shared.chances.foreign;
-        if !shared.disk.names.contains_key(to) && shared.rng.hits(chance) {
+        if !shared.disk.names.contains_key(to.as_os_str()) && shared.rng.hits(chance) {
             let node = shared.disk.create(to);
             shared.foreign.insert(node);
-            shared.foreign_names.insert(to.to_path_buf(), node);
+            shared.foreign_names.insert(to.into(), node);
         }
-        if shared.disk.names.contains_key(to) && !shared.skips(Mutant::ArchiveReplaced) {
+        if shared.disk.names.contains_key(to.as_os_str()) && !shared.skips(Mutant::ArchiveReplaced)
+        {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         shared.disk.rename(from, to);
@@ -436,7 +444,7 @@ impl Fs for SimFs {
 
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
         let shared = self.enter("facts_at", path)?;
-        Ok(shared.disk.names.get(path).map(|&number| shared.facts_of(number, false)))
+        Ok(shared.disk.names.get(path.as_os_str()).map(|&number| shared.facts_of(number, false)))
     }
 
     fn read_at(&self, file: &SimFile, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -447,7 +455,7 @@ impl Fs for SimFs {
         if shared.rng.hits(shared.chances.evict) {
             node.forget_stale(&mut shared.rng);
         }
-        let rest = node.volatile.get(offset as usize..).unwrap_or_default();
+        let rest = node.bytes().get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(part);
         buf[..count].copy_from_slice(&rest[..count]);
         Ok(count)
@@ -462,11 +470,11 @@ impl Fs for SimFs {
         let appending = shared.skips(Mutant::Appending);
         let no_rewrite = shared.skips(Mutant::NotWrittenAgain);
         let node = shared.disk.nodes.get_mut(&file.node).unwrap();
-        if of_copy && no_rewrite && at < node.volatile.len() {
+        if of_copy && no_rewrite && at < node.bytes().len() {
             return Ok(part);
         }
         if of_copy && appending {
-            at = node.volatile.len();
+            at = node.bytes().len();
         }
         node.write(&bytes[..part], at);
         let shared = &mut *shared;
@@ -488,7 +496,7 @@ impl Fs for SimFs {
 
     fn sync_data(&self, file: &SimFile) -> io::Result<()> {
         let mut shared = self.enter_file("sync_data", file)?;
-        if shared.leaves_out(&file.path) {
+        if shared.leaves_out(file.path.as_os_str()) {
             return Ok(());
         }
         let chance = shared.chances.sync;

@@ -55,7 +55,7 @@ pub const MUTANTS: [(Mutant, u64); 16] = [
     (Mutant::ScratchNotSynced, 0),
     (Mutant::PointerNameNotSynced, 0),
     (Mutant::StartNotSynced, 340),
-    (Mutant::ArchiveNameNotSynced, 130),
+    (Mutant::ArchiveNameNotSynced, 1040),
     (Mutant::CopyNameNotSynced, 0),
     (Mutant::NotWrittenAgain, 0),
     (Mutant::SyncErrorsIgnored, 0),
@@ -64,8 +64,8 @@ pub const MUTANTS: [(Mutant, u64); 16] = [
     (Mutant::NotCut, 0),
     (Mutant::BootStays, 0),
     (Mutant::GroupNotSynced, 0),
-    (Mutant::GroupNamesNotSynced, 150),
-    (Mutant::WriteErrorsIgnored, 0),
+    (Mutant::GroupNamesNotSynced, 170),
+    (Mutant::WriteErrorsIgnored, 180),
     (Mutant::ManifestNotSynced, 0),
 ];
 

@@ -1,11 +1,7 @@
 //! What must be true of the disk, whatever happened.
 //!
-//! The copy and its archives, in the order of their creation, are *pieces* of the generations: each
-//! one holds a generation from its beginning (or, where somebody renamed the copy, from where the
-//! piece before ended), and before the next generation begins, all of it. Leaving one early, or
-//! passing one over, needs a reason: a `lost` event that named the generation left, or one of the
-//! honest exceptions in [`Rules`]. No reason allows a byte that is not the generation's at its place,
-//! and none a byte twice.
+//! The copy and its archives, in the order of their creation, are *pieces* of the generations: see
+//! [`crate::align`].
 //!
 //! The manifest has one line that counts for every archive, and its digest and its length are those of
 //! the archive; but not yet for one whose rotation is not over. All of its lines are good, but for a
@@ -14,16 +10,19 @@
 //! At any time all archives have to be so, and of the copy what the pointer calls durable. The rest
 //! of the copy is open after a power loss or a failed sync, until it was compared.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use fetchlogs::fetch::manifest::{Ending, Line, manifest_path, parse_line};
 use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_path};
-use fetchlogs::proto::digest::Whole;
 
 use fetchlogs::pos::FileId;
+use fetchlogs::proto::digest::Whole;
 
+use crate::align::{Loss, Truth};
+use crate::disk::{Node, NodeNo};
 use crate::fs::{Names, Shared};
 use crate::world::World;
 
@@ -37,6 +36,13 @@ pub struct Rules {
     pub silent_when_empty: bool,
     /// Somebody renames copies.
     pub continued: bool,
+    /// Protocol 2 is spoken to one of ours: what some file still has is not left out, and what none has is
+    /// not left out in silence.
+    pub exact: bool,
+    /// Archives grow: what is behind the end that their line says is never believed.
+    pub late: bool,
+    /// The last one that is whole gets all that came late, since nothing is taken away at its source.
+    pub late_whole: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,27 +55,27 @@ pub enum Moment {
     InStep,
 }
 
-struct Piece<'a> {
-    path: &'a Path,
-    bytes: &'a [u8],
+pub struct Piece<'a> {
+    pub path: &'a Path,
+    node: &'a Node,
+    pub bytes: &'a [u8],
     is_copy: bool,
+    /// What the manifest says of it.
+    pub line: Option<Line>,
 }
-
-/// A generation and how much of it is had; before the first, nothing.
-type Reached = Option<(usize, usize)>;
 
 pub fn judge(
     shared: &Shared,
     names: &Names,
     world: &World,
-    lost: &[u64],
+    lost: &[Loss],
     rules: Rules,
     moment: Moment,
 ) -> Result<(), String> {
     if let Some((path, _)) =
         shared.foreign_names.iter().find(|(path, node)| shared.disk.names.get(*path) != Some(node))
     {
-        return Err(format!("{} was somebody's and is no more", path.display()));
+        return Err(format!("{} was somebody's and is no more", Path::new(path).display()));
     }
     let pointer = read_pointer(shared, names)?;
     let mut pieces = pieces(shared, names);
@@ -80,26 +86,51 @@ pub fn judge(
         check_pointer(shared, names, pointer, rules)?;
         for piece in pieces.iter_mut().filter(|_| moment == Moment::Doubtful) {
             // Whatever its name is by now: somebody may have renamed it.
-            let known = match shared.disk.at(piece.path).map(|node| node.id == pointer.copy) {
-                Some(true) => pointer.durable as usize,
+            let known = match piece.node.id == pointer.copy {
+                true => pointer.durable as usize,
                 _ if piece.is_copy => 0,
                 _ => piece.bytes.len(),
             };
             piece.bytes = piece.bytes.get(..known).unwrap_or(piece.bytes);
         }
     }
-    check_manifest(shared, names, &pieces, pointer.as_ref())?;
-    let reached = align(&pieces, world, lost, rules)?;
-    let last = world.generations.len() - 1;
-    let all = |&(number, length): &(usize, usize)| {
-        length == world.generations[number].bytes.len()
-            && (number + 1..=last).all(|later| world.generations[later].bytes.is_empty())
-    };
-    if moment == Moment::InStep && !reached.iter().flatten().any(all) {
+    check_manifest(shared, names, &mut pieces, pointer.as_ref(), rules)?;
+    let truth = Truth { world, lost, rules };
+    truth.check_losses()?;
+    let reached = truth.align(&pieces)?;
+    if moment == Moment::InStep && rules.late_whole {
+        check_late(shared, names, &pieces, world)?;
+    }
+    if moment == Moment::InStep && !reached.iter().flatten().any(|&at| truth.is_all(at)) {
         let newest = reached.iter().flatten().max();
-        return Err(format!("not in step: {newest:?} of {last}"));
+        return Err(format!("not in step: {newest:?} of {}", world.generations.len() - 1));
     }
     Ok(())
+}
+
+/// The copy and its archives have all that there was at `at`: so much of a generation, and all before it.
+pub fn judge_has(
+    shared: &Shared,
+    names: &Names,
+    world: &World,
+    lost: &[Loss],
+    rules: Rules,
+    at: (usize, usize),
+) -> Result<(), String> {
+    let mut pieces = pieces(shared, names);
+    check_manifest(shared, names, &mut pieces, read_pointer(shared, names)?.as_ref(), rules)?;
+    let reached = Truth { world, lost, rules }.align(&pieces)?;
+    // Where nothing came behind it, an empty generation is as good as the one before.
+    let has = |&had: &(usize, usize)| {
+        let (number, length) = had;
+        had >= at
+            || length >= world.generations[number].due()
+                && (number + 1..=at.0).all(|later| world.generations[later].bytes.is_empty())
+    };
+    if reached.iter().flatten().any(has) || at.0 == 0 && at.1 == 0 {
+        return Ok(());
+    }
+    Err(format!("{:?} of {at:?}", reached.iter().flatten().max()))
 }
 
 /// What the responder was told of is in the pointer, whatever ended the life; unless the copy is by
@@ -121,7 +152,7 @@ pub fn judge_acknowledged(
 
 fn read_pointer(shared: &Shared, names: &Names) -> Result<Option<Pointer>, String> {
     let Some(node) = shared.disk.at(&names.pointer) else { return Ok(None) };
-    match parse_pointer(&node.volatile) {
+    match parse_pointer(node.bytes()) {
         Ok(Held::Pointer(pointer)) => Ok(Some(*pointer)),
         other => Err(format!("the pointer holds {other:?}")),
     }
@@ -139,7 +170,7 @@ fn check_pointer(
     let Some((path, number)) = named else {
         return Err(format!("no file is the copy of the pointer {pointer:?}"));
     };
-    let size = shared.disk.nodes[number].volatile.len() as u64;
+    let size = shared.disk.nodes[number].bytes().len() as u64;
     if size < pointer.durable {
         return Err(format!("{} has {size} bytes of {}", path.display(), pointer.durable));
     }
@@ -149,22 +180,42 @@ fn check_pointer(
     Ok(())
 }
 
-fn check_manifest(
+/// The last archive that is whole has all that was ever written to its generation.
+fn check_late(
     shared: &Shared,
     names: &Names,
     pieces: &[Piece<'_>],
+    world: &World,
+) -> Result<(), String> {
+    let Some(node) = shared.disk.at(&manifest_path(&names.pointer)) else { return Ok(()) };
+    let lines = node.bytes().split_inclusive(|&b| b == b'\n').filter_map(parse_line);
+    let complete = |line: &Line| line.ending == Ending::Complete;
+    let last = lines.filter(complete).filter_map(|line| line.archive).next_back();
+    let is_last = |piece: &&Piece<'_>| piece.path.file_name() == last.as_deref();
+    let Some(piece) = pieces.iter().find(is_last) else { return Ok(()) };
+    match world.generations.iter().any(|one| one.bytes.ends_with(piece.bytes)) {
+        true => Ok(()),
+        false => Err(format!("{} lacks what came late", piece.path.display())),
+    }
+}
+
+fn check_manifest(
+    shared: &Shared,
+    names: &Names,
+    pieces: &mut [Piece<'_>],
     pointer: Option<&Pointer>,
+    rules: Rules,
 ) -> Result<(), String> {
     let node = shared.disk.at(&manifest_path(&names.pointer));
     let mut counted: BTreeMap<OsString, Line> = BTreeMap::new();
     let mut bad = 0;
-    for text in node.map_or(&[][..], |node| &node.volatile).split_inclusive(|&b| b == b'\n') {
+    for text in node.map_or(&[][..], |node| node.bytes()).split_inclusive(|&b| b == b'\n') {
         match parse_line(text) {
             Some(_) if bad > 0 => return Err("the manifest has a line behind a bad one".to_owned()),
             Some(line) => {
                 let Some(name) = line.archive.clone() else { continue };
                 // Only a copy that somebody renamed may lose its end once more.
-                let again = line.ending == Ending::Reopened;
+                let again = line.ending == Ending::Reopened || line.late.is_some() && rules.late;
                 if counted.insert(name, line).is_some() && !again {
                     return Err("an archive has two lines".to_owned());
                 }
@@ -172,9 +223,8 @@ fn check_manifest(
             None => bad += 1,
         }
     }
-    for piece in pieces.iter().filter(|piece| !piece.is_copy) {
-        let id = shared.disk.at(piece.path).map(|node| node.id);
-        if id.is_some() && id == pointer.map(|pointer| pointer.copy) {
+    for piece in pieces.iter_mut().filter(|piece| !piece.is_copy) {
+        if pointer.is_some_and(|pointer| pointer.copy == piece.node.id) {
             continue;
         }
         let name = piece.path.file_name().unwrap_or_default();
@@ -185,114 +235,48 @@ fn check_manifest(
         let Some(line) = counted.remove(name) else {
             return Err(format!("no line for {}", piece.path.display()));
         };
-        if line.to - line.from != piece.bytes.len() as u64 || line.digest != Whole::of(piece.bytes)
-        {
+        let len = (line.to - line.from) as usize;
+        let ahead = rules.late && piece.bytes.len() > len;
+        piece.bytes = if ahead { &piece.bytes[..len] } else { piece.bytes };
+        let digest = if ahead { Whole::of(piece.bytes) } else { piece.node.whole() };
+        if len != piece.bytes.len() || line.digest != digest {
             return Err(format!("{} is not what its line says: {line:?}", piece.path.display()));
         }
+        piece.line = Some(line);
     }
     Ok(())
 }
 
 /// The archives and the copy, in order of creation, and so of their names.
 fn pieces<'a>(shared: &'a Shared, names: &Names) -> Vec<Piece<'a>> {
-    let (copy, pointer) = (names.copy.to_string_lossy(), &names.pointer);
+    let pointer = &names.pointer;
     let aside: [PathBuf; 3] = [pointer.clone(), scratch_path(pointer), manifest_path(pointer)];
-    let mut files: Vec<(&u64, &PathBuf)> = shared
+    let copy = names.copy.as_os_str().as_bytes();
+    let is_piece = |path: &OsStr| {
+        path.as_bytes().starts_with(copy)
+            && memchr::memmem::find(path.as_bytes(), b"unverified").is_none()
+            && aside.iter().all(|aside| aside.as_os_str() != path)
+    };
+    let mut files: Vec<(NodeNo, &OsStr)> = shared
         .disk
         .names
         .iter()
-        .filter(|(_, number)| !shared.foreign.contains(number))
-        .filter(|(path, _)| {
-            let path_text = path.to_string_lossy();
-            path_text.starts_with(&*copy)
-                && !path_text.contains("unverified")
-                && !aside.contains(path)
-        })
-        .map(|(path, number)| (number, path))
+        .filter(|(path, number)| is_piece(path) && !shared.foreign.contains(number))
+        .map(|(path, &number)| (number, path.as_os_str()))
         .collect();
-    files.sort();
+    files.sort_unstable();
     files
         .into_iter()
-        .map(|(number, path)| Piece {
-            path,
-            bytes: &shared.disk.nodes[number].volatile,
-            is_copy: *path == names.copy,
+        .map(|(number, path)| {
+            let node = &shared.disk.nodes[&number];
+            let is_copy = path == names.copy.as_os_str();
+            Piece { path: Path::new(path), node, bytes: node.bytes(), is_copy, line: None }
         })
         .collect()
 }
 
-/// How far the pieces can have got, every way they can be read.
-fn align(
-    pieces: &[Piece<'_>],
-    world: &World,
-    lost: &[u64],
-    rules: Rules,
-) -> Result<BTreeSet<Reached>, String> {
-    let mut reached: BTreeSet<Reached> = BTreeSet::from([None]);
-    for piece in pieces {
-        let mut next = BTreeSet::new();
-        for &from in &reached {
-            for (number, offset) in beginnings(from, world, lost, rules) {
-                if world.generations[number].bytes[offset..].starts_with(piece.bytes) {
-                    next.insert(Some((number, offset + piece.bytes.len())));
-                }
-            }
-        }
-        if next.is_empty() {
-            return Err(explain(piece, world, &reached));
-        }
-        reached = next;
-    }
-    Ok(reached)
+/// Bytes that have a place in a generation.
+pub fn bytes_judged(shared: &Shared, names: &Names) -> u64 {
+    pieces(shared, names).iter().map(|piece| piece.bytes.len() as u64).sum()
 }
 
-/// Where a piece may begin after `from` was reached.
-fn beginnings(from: Reached, world: &World, lost: &[u64], rules: Rules) -> Vec<(usize, usize)> {
-    let count = world.generations.len();
-    let Some((number, offset)) = from else { return (0..count).map(|first| (first, 0)).collect() };
-    let mut found = Vec::new();
-    if rules.continued {
-        found.push((number, offset));
-    }
-    let told = rules.silent_gaps || lost.contains(&world.inode_of(number));
-    let first_unread = if offset == 0 { number } else { number + 1 };
-    let mut gap = offset < world.generations[number].bytes.len();
-    for later in number + 1..count {
-        let same_number = |one| world.inode_of(one) == world.inode_of(later);
-        let replaced = || rules.silent_when_empty && (first_unread..later).any(same_number);
-        if !gap || told || replaced() {
-            found.push((later, 0));
-        } else if !rules.silent_when_empty {
-            break;
-        }
-        gap |= !world.generations[later].bytes.is_empty();
-    }
-    found
-}
-
-/// Says of a piece that fits nowhere what it is.
-fn explain(piece: &Piece<'_>, world: &World, reached: &BTreeSet<Reached>) -> String {
-    let fits = |generation: &[u8]| {
-        generation.iter().zip(piece.bytes).take_while(|(one, other)| one == other).count()
-    };
-    let (best, equal) = world
-        .generations
-        .iter()
-        .enumerate()
-        .map(|(number, generation)| (number, fits(&generation.bytes)))
-        .max_by_key(|&(_, equal)| equal)
-        .unwrap_or_default();
-    let before = reached.iter().map(|at| match at {
-        Some((number, length)) => {
-            format!("{length} of {} bytes of {number}", world.generations[*number].bytes.len())
-        }
-        None => "nothing".to_owned(),
-    });
-    format!(
-        "{}: {} bytes, {equal} of them are those of generation {best} with {} bytes; before it: {}",
-        piece.path.display(),
-        piece.bytes.len(),
-        world.generations[best].bytes.len(),
-        before.collect::<Vec<_>>().join(" or "),
-    )
-}

@@ -1,181 +1,37 @@
-//! One run from one seed: what is drawn, the phase with faults, and the phase without.
+//! One run from one seed: the phase with faults, and the phase without.
 //!
-//! Each seed draws which kinds of trouble there are at all (a swarm: a run with everything hides what
-//! a run with little shows), and how often. While there is trouble, the disk is judged whenever a life
-//! ends. Then all trouble ends, and within an hour of virtual time everything has to be in step, and
-//! stay so over a last power loss.
+//! While there is trouble, the disk is judged whenever a life ends. Then all trouble ends, and within an
+//! hour of virtual time everything has to be in step, and stay so over a last power loss. In some runs
+//! the last life with trouble fetches once: it has to end by itself, and what it says has to be true.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use fetchlogs::fetch::terms::Goal;
+
 use crate::disk::Disk;
-use crate::driver::{Site, Sites, Weather, end_in_order, turn};
-use crate::fs::{Chances, Counts, Death, Names, SimFs};
+use crate::fs::{Death, SimFs};
 use crate::mutants::Mutant;
-use crate::oracle::{Moment, Rules, judge, judge_acknowledged};
+use crate::oracle::{Moment, bytes_judged, judge, judge_acknowledged, judge_has};
+use crate::plan::{Hosting, Plan, Weather};
 use crate::rng::Rng;
-use crate::world::{Habits, World};
+use crate::serving::Meanwhile;
+use crate::site::{self, Site};
+use crate::totals::Totals;
+use crate::workers::{Sites, end_in_order, turn};
+use crate::world::World;
 
 /// Everything was long in step by then, if it ever is: refusals and contradictions, three times three
 /// tries each a minute and a quarter apart, are the longest way. And so much more for each generation.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const GENERATION_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Who fetches once has ended by then: a responder that is busy is asked for a quarter of an hour, and
+/// any byte begins that anew.
+const ONCE_PATIENCE: Duration = Duration::from_secs(6 * 3600);
+
 /// The copies of the sources; none begins as another does.
 const NAMES: [&str; 3] = ["log", "mail", "web"];
-
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    pub seeds: u64,
-    pub steps: u64,
-    pub lives: u64,
-    pub disk: Counts,
-    pub rotations: u64,
-    pub truncations: u64,
-    pub deletions: u64,
-    pub events: u64,
-    pub lost: u64,
-}
-
-impl Totals {
-    pub fn add(&mut self, one: &Totals) {
-        self.seeds += one.seeds;
-        self.steps += one.steps;
-        self.lives += one.lives;
-        self.disk.add(&one.disk);
-        self.rotations += one.rotations;
-        self.truncations += one.truncations;
-        self.deletions += one.deletions;
-        self.events += one.events;
-        self.lost += one.lost;
-    }
-}
-
-/// What a seed has drawn.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    habits: Habits,
-    weather: Weather,
-    chances: Chances,
-    strict: bool,
-    local_reuse: bool,
-    pointer_apart: bool,
-    /// How many sources the fetcher has.
-    sources: usize,
-    steps: u64,
-    /// The process is asked to end; chances in ten thousand steps.
-    orderly: u64,
-    last_line: u64,
-}
-
-impl Plan {
-    pub fn draw(rng: &mut Rng) -> Plan {
-        let mut some = |of: &[u64]| if rng.coin() { rng.pick(of) } else { 0 };
-        let chances = Chances {
-            kill: some(&[20, 100, 300]),
-            power: some(&[20, 100, 300]),
-            sync: some(&[200, 1000, 3000]),
-            evict: some(&[1]) * some(&[3000]),
-            any: some(&[10, 50, 200]) * u64::from(some(&[1]) == 1),
-            full: some(&[10, 50]),
-            short: some(&[100, 1000]),
-            foreign: some(&[1]) * some(&[2000]),
-        };
-        let weather = Weather {
-            cut: some(&[10, 50, 300]),
-            silence: some(&[5, 20]),
-            refused: some(&[500, 3000]),
-            original: some(&[1]) * some(&[1]) * some(&[1]) == 1,
-            together: 0,
-            deeds: 0,
-            room: 0,
-            haste: 0,
-            renamed: some(&[1]) * some(&[1]) * some(&[1]) * 20,
-        };
-        // An honest exception: where a copy was renamed, the new one has nothing yet to compare with a
-        // source whose number may have been used again.
-        let lossy = weather.renamed == 0 && some(&[1]) * some(&[1]) == 1;
-        let habits = Habits {
-            keep: (lossy && some(&[1]) == 1).then_some(1 + some(&[1, 2, 4]) as usize),
-            reuse: lossy && some(&[1]) == 1,
-            truncation: lossy && some(&[1]) == 1,
-            late_writers: some(&[1]) == 1,
-            no_leases: some(&[1]) == 1,
-            bursts: some(&[1]) == 1,
-            common: if lossy { 0 } else { some(&[5, 40, 300]) as usize },
-            rotations: rng.pick(&[50, 200, 1000]),
-            line_max: rng.pick(&[5, 40, 200]),
-        };
-        let together = rng.pick(&[0, 0, 5000, 10_000]);
-        Plan {
-            chances,
-            weather: Weather {
-                together,
-                deeds: rng.pick(&[500, 2000, 6000]),
-                room: rng.pick(&[30, 300, 4000]),
-                haste: rng.pick(&[500, 3000, 10_000]),
-                ..weather
-            },
-            habits,
-            strict: rng.coin(),
-            local_reuse: rng.coin(),
-            pointer_apart: rng.coin(),
-            sources: if together > 0 { rng.pick(&[1, 2, 3]) } else { 1 },
-            steps: rng.between(300, 1500),
-            orderly: rng.pick(&[0, 0, 20]),
-            // An honest exception: under a number that is used again, nothing tells an empty file from
-            // the one that was there before, until it has a byte.
-            last_line: if habits.reuse || habits.truncation { 20 } else { rng.pick(&[0, 20]) },
-        }
-    }
-
-    /// The kinds of trouble, in short.
-    fn kinds(&self) -> String {
-        let Plan { habits, weather, chances, .. } = self;
-        let kinds = [
-            ("kill", chances.kill > 0),
-            ("power", chances.power > 0),
-            ("sync", chances.sync > 0),
-            ("evict", chances.evict > 0),
-            ("eio", chances.any > 0),
-            ("full", chances.full > 0),
-            ("short", chances.short > 0),
-            ("foreign", chances.foreign > 0),
-            ("cut", weather.cut > 0),
-            ("silence", weather.silence > 0),
-            ("refused", weather.refused > 0),
-            ("original", weather.original),
-            ("renamed", weather.renamed > 0),
-            ("deleted", habits.keep.is_some()),
-            ("reuse", habits.reuse && habits.keep.is_some()),
-            ("truncation", habits.truncation),
-            ("late", habits.late_writers),
-            ("leaseless", habits.no_leases),
-            ("bursts", habits.bursts),
-            ("alike", habits.common > 0),
-            ("strict", self.strict),
-            ("together", weather.together > 0),
-            ("several", self.sources > 1),
-        ];
-        let there: Vec<&str> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
-        there.join(" ")
-    }
-
-    fn names(&self, name: &str) -> Names {
-        let dir = if self.pointer_apart { format!("/p/{name}") } else { "/d".to_owned() };
-        let (copy, pointer) = (format!("/d/{name}"), format!("{dir}/{name}.ptr"));
-        Names { copy: PathBuf::from(copy), pointer: PathBuf::from(pointer) }
-    }
-
-    fn rules(&self) -> Rules {
-        Rules {
-            silent_gaps: self.weather.original,
-            silent_when_empty: self.habits.reuse || self.habits.truncation,
-            continued: self.weather.renamed > 0,
-        }
-    }
-}
 
 struct Run {
     plan: Plan,
@@ -208,7 +64,9 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Result<Totals, Str
     let now = Instant::now();
     let new_site = |source| {
         let world = World::new(plan.habits, Rng::new(rng.next()));
-        let mut site = Site::new(world, plan.weather, fs.of(source), Rng::new(rng.next()), now);
+        let hosting = Hosting { host: source % plan.hosts, ..plan.hosting };
+        let (of, site_rng) = (fs.of(source), Rng::new(rng.next()));
+        let mut site = Site::new(world, hosting, plan.weather, of, site_rng, now);
         site.trace = trace;
         Mutex::new(site)
     };
@@ -222,7 +80,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Result<Totals, Str
 
 impl Run {
     fn all(&mut self, rng: &mut Rng) -> Result<(), String> {
-        self.each().for_each(|mut site| site.restart());
+        self.each().for_each(|mut site| site.restart(false));
         // Each of several has fewer turns, so that a run is not much longer.
         while self.totals.steps < self.plan.steps * (self.sites.len() as u64 + 1) / 2 {
             if !self.turn() {
@@ -231,6 +89,14 @@ impl Run {
                 self.each().for_each(|mut site| end_in_order(&mut site));
                 self.begin_life()?;
             }
+        }
+        let calm_first = rng.coin();
+        if self.plan.once {
+            self.each().for_each(|mut site| site.goal = Goal::Once);
+            if calm_first {
+                self.calm(rng);
+            }
+            self.fetch_once(calm_first)?;
         }
         self.calm(rng);
         self.begin_life()?;
@@ -246,8 +112,14 @@ impl Run {
 
     fn turn(&mut self) -> bool {
         self.totals.steps += 1;
-        let which =
-            if self.sites.len() > 1 { self.chance.below(self.sites.len() as u64) } else { 0 };
+        let count = self.sites.len() as u64;
+        if self.chance.hits(self.plan.weather.responder_kill) {
+            let host = self.chance.below(self.plan.hosts as u64) as usize;
+            let powerless = self.chance.below(4) == 0;
+            let ours = self.each().filter(|site| site.hosting.host == host);
+            ours.for_each(|mut site| site.kill_responder(powerless));
+        }
+        let which = if count > 1 { self.chance.below(count) } else { 0 };
         turn(&self.sites, which as usize)
     }
 
@@ -258,7 +130,8 @@ impl Run {
         self.each().for_each(|site| site.say(|| format!("-- the life has ended: {death:?}")));
         self.doubtful |= death == Some(Death::Power) || self.fs.inner().counts.sync_errors > 0;
         self.judge(if self.doubtful { Moment::Doubtful } else { Moment::LifeEnded })?;
-        self.each().for_each(|mut site| site.restart());
+        let powerless = death == Some(Death::Power);
+        self.each().for_each(|mut site| site.restart(powerless));
         Ok(())
     }
 
@@ -269,20 +142,75 @@ impl Run {
     fn judge_one(&self, site: &Site, moment: Moment) -> Result<(), String> {
         let (names, rules, shared) = (site.fs.names(), self.plan.rules(), self.fs.inner());
         judge_acknowledged(&shared, names, site.acknowledged)?;
-        judge(&shared, names, &site.world, &site.lost, rules, moment)
+        judge(&shared, names, &site.logs.scene().world, &site.lost, rules, moment)
+    }
+
+    /// A life that fetches what there is and ends. In a `calm` world, what it can't say of itself with a
+    /// status of 0 it has to have a reason for.
+    fn fetch_once(&mut self, calm: bool) -> Result<(), String> {
+        self.begin_life()?;
+        self.totals.once += 1;
+        let there: Vec<(usize, usize)> =
+            self.each().map(|site| site.logs.scene().world.newest()).collect();
+        let until: Vec<Instant> = self.each().map(|site| site.now + ONCE_PATIENCE).collect();
+        let over = loop {
+            if !self.turn() {
+                break false;
+            }
+            if self.each().all(|site| site.complete.is_some() && !site.entry.late.pending()) {
+                break true;
+            }
+            if self.each().zip(&until).any(|(site, until)| site.now > *until) {
+                return Err("it was to fetch once, and goes on for ever".to_owned());
+            }
+        };
+        self.each().for_each(|mut site| site.goal = Goal::Follow);
+        if !over {
+            return Ok(());
+        }
+        self.each().for_each(|mut site| end_in_order(&mut site));
+        let rules = self.plan.rules();
+        let sites = Sites::clone(&self.sites);
+        for (site, at) in sites.iter().zip(there) {
+            let site = site.lock().unwrap();
+            let complete = site.complete == Some(true) && site.entry.late.owed().is_none();
+            self.totals.once_complete += u64::from(complete);
+            let shared = self.fs.inner();
+            let world = &site.logs.scene().world;
+            if complete && site.told_lost {
+                return Err("it told of a loss, and says that all is here".to_owned());
+            }
+            // An honest exception: protocol 1 does not tell a file that was just renamed from the current one.
+            if complete && !rules.silent_gaps && !site.hosting.one {
+                judge_has(&shared, site.fs.names(), world, &site.lost, rules, at)
+                    .map_err(|what| format!("it says that all is here: {what}"))?;
+            }
+            if !complete && calm && !site.told_lost && !self.plan.hosting.original {
+                return Err("nothing was lost, and it says that not all is here".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// No more trouble from here on.
     fn calm(&mut self, rng: &mut Rng) {
+        self.plan.weather.responder_kill = 0;
         for mut site in self.each() {
             site.say(|| "-- no more trouble".to_owned());
-            site.world.settle(self.plan.last_line);
-            let Weather { original, together, .. } = self.plan.weather;
+            {
+                let mut scene = site.logs.scene();
+                scene.world.settle(self.plan.last_line);
+                scene.meanwhile = Meanwhile::default();
+                scene.acted = true;
+            }
+            site.hurry();
+            let together = site.weather.together;
+            let (hints, quick) = (site.weather.hints, site.goal == Goal::Once);
             site.weather =
-                Weather { original, together, room: 4000, haste: 5000, ..Weather::default() };
+                Weather { together, hints, room: 4000, haste: 5000, quick, ..Weather::default() };
         }
         let mut shared = self.fs.inner();
-        shared.chances = Chances::default();
+        shared.calm();
         if shared.death.is_none() {
             shared.death = rng.pick(&[None, Some(Death::Kill), Some(Death::Power)]);
         }
@@ -292,7 +220,8 @@ impl Run {
         let until: Vec<Instant> = self
             .each()
             .map(|site| {
-                site.now + PATIENCE + GENERATION_PATIENCE * site.world.generations.len() as u32
+                let generations = site.logs.scene().world.generations.len() as u32;
+                site.now + PATIENCE + GENERATION_PATIENCE * generations
             })
             .collect();
         loop {
@@ -301,6 +230,10 @@ impl Run {
             }
             let mut all = true;
             for (site, &until) in self.each().zip(&until) {
+                if site.now <= until && site.unsettled() {
+                    all = false;
+                    continue;
+                }
                 match self.judge_one(&site, Moment::InStep) {
                     Ok(()) if !site.unsettled() => continue,
                     Err(what) if site.now > until => return Err(what),
@@ -319,11 +252,18 @@ impl Run {
     fn sum_up(&self) -> Totals {
         let mut totals = Totals { seeds: 1, disk: self.fs.inner().counts, ..self.totals };
         for site in self.each() {
-            totals.rotations += site.world.rotations;
-            totals.truncations += site.world.truncations;
-            totals.deletions += site.world.deletions;
-            totals.events += site.events;
+            let scene = site.logs.scene();
+            totals.rotations += scene.world.rotations;
+            totals.truncations += scene.world.truncations;
+            totals.deletions += scene.world.deletions;
+            totals.source_powers += scene.world.powers;
+            totals.copies += scene.world.copies;
+            totals.packings += scene.world.packings;
+            totals.restorations += scene.world.restorations;
             totals.lost += site.lost.len() as u64;
+            totals.sites.add(&site::Counts { served: site.served(), ..site.counts });
+            totals.bytes += bytes_judged(&self.fs.inner(), site.fs.names());
+            totals.virtual_secs += (site.now - site.began).as_secs();
         }
         totals
     }

@@ -1,6 +1,6 @@
 //! What is done for a connection beside the loop, and what came of it.
 
-use std::fs::File;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -13,21 +13,25 @@ use crate::proto::request::Request;
 use crate::serve::errands::{self, Done, Found, Located, Proof, Search};
 use crate::serve::finder::Unserved;
 use crate::serve::finder::packed::{self, Body};
-use crate::serve::jobs::Lane;
+use crate::serve::jobs::{Hands, Lane};
 use crate::serve::listing::{Listing, Look};
 use crate::serve::session::{Answered, Input, Opening, Output, Piece};
 use crate::serve::unpacking::Ending;
-use crate::sys::clock;
 use crate::sys::logs::Logs;
+use crate::sys::net::Socket;
 
-impl Conn {
+impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
     /// Has somebody do it; gives what is known at once.
-    pub(super) fn have_done(
+    pub(super) fn have_done<L, H>(
         &mut self,
         output: Output,
         now: Instant,
-        desk: &mut Desk,
-    ) -> Option<Input<'static>> {
+        desk: &mut Desk<L, H>,
+    ) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         match output {
             Output::Find(request) => self.find(request, now, desk),
             Output::Locate(extent) => self.locate(extent, now, desk),
@@ -61,55 +65,76 @@ impl Conn {
     }
 
     /// Has somebody open it, if it is the current file, and else look for it.
-    fn find(&mut self, request: Request, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+    fn find<L, H>(
+        &mut self,
+        request: Request,
+        now: Instant,
+        desk: &mut Desk<L, H>,
+    ) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         let search = match self.search(&request.path, now, desk) {
             Ok(search) => search,
             Err(refused) => return Some(refused),
         };
         let work = move |stop: &AtomicBool| search.follow_at_once(request, stop);
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
         None
     }
 
     /// Who is looked for elsewhere does not hold up those who are not.
-    fn find_elsewhere(
+    fn find_elsewhere<L, H>(
         &mut self,
         request: Request,
         now: Instant,
-        desk: &mut Desk,
-    ) -> Option<Input<'static>> {
+        desk: &mut Desk<L, H>,
+    ) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         let search = match self.search(&request.path, now, desk) {
             Ok(search) => search,
             Err(refused) => return Some(refused),
         };
         let work = move |stop: &AtomicBool| search.follow(&request, stop);
-        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
+        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, Box::new(work)));
         None
     }
 
     /// The same for a range that is to be proved.
-    fn locate(
+    fn locate<L, H>(
         &mut self,
         extent: Box<Extent>,
         now: Instant,
-        desk: &mut Desk,
-    ) -> Option<Input<'static>> {
+        desk: &mut Desk<L, H>,
+    ) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         let search = match self.search(&extent.path, now, desk) {
             Ok(search) => search,
             Err(refused) => return Some(refused),
         };
         let work = move |stop: &AtomicBool| search.locate(&extent, stop);
-        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, work));
+        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, Box::new(work)));
         None
     }
 
     /// What is not in the configuration need not be looked for.
-    fn search(
+    fn search<L, H>(
         &mut self,
         path: &[u8],
         now: Instant,
-        desk: &mut Desk,
-    ) -> Result<Search, Input<'static>> {
+        desk: &mut Desk<L, H>,
+    ) -> Result<Search<L>, Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         self.asked = path.to_vec();
         match desk.files.look_up(path) {
             Some(number) => Ok(desk.search(number)),
@@ -118,14 +143,22 @@ impl Conn {
     }
 
     /// Has the next piece of a range hashed.
-    fn hash(&mut self, proof: Proof, desk: &mut Desk) {
+    fn hash<L, H>(&mut self, proof: Proof<F>, desk: &mut Desk<L, H>)
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         let logs = Arc::clone(&desk.logs);
-        let work = move |stop: &AtomicBool| proof.go_on(&logs, stop);
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+        let work = move |stop: &AtomicBool| proof.go_on(&*logs, stop);
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
     }
 
     /// What there is of a compressed file, or has somebody read on.
-    fn unpack(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
+    fn unpack<L, H>(&mut self, desk: &mut Desk<L, H>) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         let Some(followed) = &mut self.followed else { return Some(Input::Unreadable) };
         let Some(unpacking) = followed.packed.take() else {
             // Whoever has it has failed, unless it is still away.
@@ -134,7 +167,7 @@ impl Conn {
         let piece = match (unpacking.rest().len(), unpacking.ending()) {
             (0, None) => {
                 let work = move |_: &AtomicBool| errands::unpack(unpacking);
-                self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+                self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
                 return None;
             }
             (0, Some(Ending::Whole)) => Piece::End,
@@ -150,7 +183,15 @@ impl Conn {
     }
 
     /// What was done for it, if it may be told at any time.
-    pub(super) fn handle_done(&mut self, now: Instant, desk: &mut Desk) -> Option<Input<'static>> {
+    pub(super) fn handle_done<L, H>(
+        &mut self,
+        now: Instant,
+        desk: &mut Desk<L, H>,
+    ) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         match self.done.take()? {
             Done::Found(found) => Some(self.handle_found(found, now, desk)),
             Done::Elsewhere(request) => self.find_elsewhere(request, now, desk),
@@ -189,12 +230,16 @@ impl Conn {
     }
 
     /// The configuration may have been read again meanwhile; who is no longer served was closed then.
-    fn handle_found(
+    fn handle_found<L, H>(
         &mut self,
-        found: Result<Found, Unserved>,
+        found: Result<Found<F>, Unserved>,
         now: Instant,
-        desk: &mut Desk,
-    ) -> Input<'static> {
+        desk: &mut Desk<L, H>,
+    ) -> Input<'static>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         match (found, desk.files.look_up(&self.asked)) {
             (Ok(Found { body, seam, seen, answer, from, size, quiet }), Some(number)) => {
                 match (body, answer) {
@@ -217,7 +262,12 @@ impl Conn {
         }
     }
 
-    fn refuse(&self, unserved: Unserved, now: Instant, desk: &mut Desk) -> Input<'static> {
+    fn refuse<L, H>(
+        &self,
+        unserved: Unserved,
+        now: Instant,
+        desk: &mut Desk<L, H>,
+    ) -> Input<'static> {
         let Unserved { code, why } = unserved;
         desk.refused.note(now, self.peer, &self.asked, &why);
         let text = format!("cannot serve {}: {why}", printable(&self.asked));
@@ -226,7 +276,11 @@ impl Conn {
 
     /// The answer is as old as the time it took to look. It is only asked for where all is sent and
     /// nobody writes, and who is told that a generation has ended asks for what else there is of it.
-    fn seek_successor(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
+    fn seek_successor<L, H>(&mut self, desk: &mut Desk<L, H>) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         if let Some(Done::Successor(there)) = self.done.take() {
             return Some(Input::Successor(there));
         }
@@ -238,13 +292,17 @@ impl Conn {
         };
         let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
         let search = desk.search(*number);
-        self.errand =
-            Some(desk.jobs.run(Lane::Read, self.slot, move |stop| search.successor(&facts, stop)));
+        let work = move |stop: &AtomicBool| search.successor(&facts, stop);
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
         None
     }
 
     /// Has somebody look for news of what is listed, if there may be any.
-    fn list(&mut self, desk: &mut Desk) -> Option<Input<'static>> {
+    fn list<L, H>(&mut self, desk: &mut Desk<L, H>) -> Option<Input<'static>>
+    where
+        L: Logs<File = F> + Send + Sync + 'static,
+        H: Hands<F>,
+    {
         self.is_listing = true;
         let Some(mut listing) = self.listing.take() else {
             // Whoever has it has failed, unless it is still away.
@@ -264,14 +322,14 @@ impl Conn {
             let news = listing.look(&*logs);
             Done::Listed(listing, news)
         };
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, work));
+        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
         None
     }
 }
 
 /// Whether more may come of a compressed file that ends early.
-fn is_unfinished(desk: &Desk, file: &File) -> bool {
-    let (linger, wall_ns) = (desk.times.linger, clock::wall_ns());
+fn is_unfinished<L: Logs, H>(desk: &Desk<L, H>, file: &L::File) -> bool {
+    let (linger, wall_ns) = (desk.times.linger, desk.logs.wall_ns());
     let facts = desk.logs.facts(file);
     facts.is_ok_and(|facts| packed::is_unfinished(&*desk.logs, file, &facts, linger, wall_ns))
 }

@@ -81,7 +81,10 @@ impl<F> Match<F> {
         Answer {
             inode: Inode::new(self.facts.id.inode),
             file: self.how,
-            id: Token::of_file(&self.facts.id),
+            id: match self.body {
+                Body::Plain(_) => Token::of_file(&self.facts.id),
+                Body::Packed(..) => Token::of_packed_file(&self.facts.id),
+            },
             boot,
             from: self.from,
             size: self.size,
@@ -337,7 +340,7 @@ impl<L: Logs> Finder<'_, L> {
                 Fit::Short => Tried::Other(Some(Why::Short)),
             });
         };
-        if !wanted.has_samples() && !self.is_known(wanted, &file, &facts) {
+        if !wanted.has_samples() && !self.is_known(wanted, &file, &facts, Token::of_packed_file) {
             return Ok(Tried::Other(None));
         }
         let mut unpacking = self.unpack(format, &file)?;

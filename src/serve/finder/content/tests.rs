@@ -373,6 +373,9 @@ impl Logs for Odd {
         }
         read
     }
+    fn wall_ns(&self) -> u64 {
+        self.logs.wall_ns()
+    }
     fn writers(&self, file: &fs::File) -> Writers {
         self.logs.writers(file)
     }
