@@ -47,6 +47,13 @@ pub struct Habits {
     pub line_max: u64,
 }
 
+impl Habits {
+    /// Nothing is ever taken away, so what was there once can be found.
+    pub fn is_kept(&self) -> bool {
+        self.keep.is_none() && !self.reuse && !self.truncation
+    }
+}
+
 /// What the log had, from a creation or truncation to the next.
 #[derive(Debug)]
 pub struct Generation {
