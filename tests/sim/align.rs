@@ -57,9 +57,8 @@ impl Truth<'_> {
             if !self.world.gone && !self.unknowable(loss) {
                 return Err(format!("nothing is lost, and it was told: {loss:?}"));
             }
-            let is_so = |to: u64| {
-                self.world.generations.iter().any(|one| one.bytes.len() as u64 >= to)
-            };
+            let is_so =
+                |to: u64| self.world.generations.iter().any(|one| one.bytes.len() as u64 >= to);
             if !loss.to.is_none_or(is_so) {
                 return Err(format!("there never were so many bytes: {loss:?}"));
             }

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,8 +22,10 @@ use fetchlogs::evloop::slots::{Slot, Slots};
 use fetchlogs::pos::{FileFacts, Token, Writers};
 use fetchlogs::serve::Files;
 use fetchlogs::serve::conn::{Conn, Desk, Turn};
+use fetchlogs::serve::crowd::{Crowd, Limits};
 use fetchlogs::serve::errands::Done;
 use fetchlogs::serve::jobs::{Errand, Hands, Lane, Work};
+use fetchlogs::serve::listing::Look;
 use fetchlogs::serve::session::Times;
 use fetchlogs::sys::logs::{Logs, Stream};
 
@@ -196,6 +199,7 @@ impl Served {
 pub struct Serving {
     desk: Desk<SimLogs, Pool>,
     guests: Slots<Guest>,
+    crowd: Crowd<Slot>,
     next_check: Instant,
     /// Errands that are over, and nobody has looked.
     over: VecDeque<(Slot, Done<usize>)>,
@@ -207,7 +211,9 @@ pub struct Serving {
 
 /// The table of what is served.
 fn files() -> Files {
-    let text = format!("listen 127.0.0.1:1\nallow 127.0.0.1\nfile {LOG} {LOG}.* {LOG}-* {OLD}/log.* {OLD}/log-*\n");
+    let text = format!(
+        "listen 127.0.0.1:1\nallow 127.0.0.1\nfile {LOG} {LOG}.* {LOG}-* {OLD}/log.* {OLD}/log-*\n"
+    );
     let config = parse_serve("simulation", text.as_bytes()).unwrap();
     Files::new(config.files, |path| path.to_path_buf())
 }
@@ -219,6 +225,7 @@ impl Serving {
         Serving {
             desk,
             guests: Slots::default(),
+            crowd: Crowd::new(Limits { connections: 100, per_address: 100 }),
             next_check: now,
             over: VecDeque::new(),
             original,
@@ -231,10 +238,15 @@ impl Serving {
     pub fn accept(&mut self, now: Instant, plug: Plug) {
         self.served.accepted += 1;
         let original = self.original;
-        let peer = "192.0.2.100:2000".parse().unwrap();
+        let peer: SocketAddr = "192.0.2.100:2000".parse().unwrap();
         self.guests.insert_with(|slot| match original {
             true => Guest::Original(Original::new(plug, now)),
-            false => Guest::Ours(Conn::new(slot, plug, peer, now, TIMES)),
+            false => {
+                let (ticket, _) = self.crowd.enter(peer.ip(), slot);
+                // There is room for everybody here: nobody is sent away for anybody.
+                self.crowd.leave(ticket);
+                Guest::Ours(Conn::new(slot, plug, peer, now, TIMES, ticket))
+            }
         });
     }
 
@@ -288,6 +300,15 @@ impl Serving {
         }
         for slot in self.guests.slots() {
             let Some(guest) = self.guests.get_mut(slot) else { continue };
+            if let Guest::Ours(conn) = guest
+                && conn.is_listing()
+            {
+                match (check, hinted) {
+                    (true, _) => conn.hint(Look::All),
+                    (false, true) => conn.hint(Look::Some([0].into())),
+                    (false, false) => {}
+                }
+            }
             let wire = guest.plug().wire();
             let readable = wire.has_news(End::Responder);
             let writable = wire.take_room(End::Responder);

@@ -457,8 +457,13 @@ impl World {
             match output {
                 Output::Connect => self.links[0] = Some(Link::new()),
                 Output::Ask(request) => {
-                    let request = self.entry.with_samples(request);
-                    self.ask(Role::Main, request);
+                    match self.entry.with_samples(request) {
+                        Ok(request) => self.ask(Role::Main, request),
+                        Err(fault) => {
+                            let fault = Fault::Store(fault.to_string());
+                            self.entry.core.handle_unreadable(self.now, fault);
+                        }
+                    }
                 }
                 Output::Close => self.links[0] = None,
                 Output::Do(job) => {
@@ -481,8 +486,12 @@ impl World {
                 late::Output::Admit => self.admit = true,
                 late::Output::Connect => self.links[1] = Some(Link::new()),
                 late::Output::Ask(request) => {
-                    let request = self.entry.with_archive_samples(request);
-                    self.ask(Role::Late, request);
+                    match self.entry.with_archive_samples(request) {
+                        Ok(request) => self.ask(Role::Late, request),
+                        Err(error) => {
+                            self.entry.late.handle_unreachable(self.now, &error.to_string());
+                        }
+                    }
                 }
                 late::Output::Open => self.late_task = self.entry.recheck(self.slot, None),
                 late::Output::Record(place) => {

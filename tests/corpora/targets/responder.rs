@@ -164,6 +164,10 @@ impl Logs for Host {
         }
     }
 
+    fn wall_ns(&self) -> u64 {
+        self.now_ns
+    }
+
     fn read_at(&self, &file: &usize, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let log = &self.logs[file];
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(log.len);
