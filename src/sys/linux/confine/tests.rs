@@ -120,12 +120,12 @@ fn of_the_capabilities_only_those_are_left_that_were_there_and_are_kept() {
     assert_eq!(caps::read(None, CapSet::Permitted).unwrap(), had);
 }
 
-/// Refuses capset to this thread, as the filter of a unit does.
-fn refuse_capset() {
+/// Refuses a call to this thread, as the filter of a unit does.
+fn refuse(call: libc::c_long) {
     let jump = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut lines = [
         jump(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_capset as u32, 0, 1),
+        jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, call as u32, 0, 1),
         jump(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0, 0),
         jump(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
     ];
@@ -143,12 +143,23 @@ fn a_sandbox_that_keeps_capabilities_in_place_keeps_nobody_from_giving_up_the_re
     let path = dir.path().join("log");
     let had = !caps::read(None, CapSet::Permitted).unwrap().is_empty();
     std::thread::spawn(move || {
-        refuse_capset();
+        refuse(libc::SYS_capset);
         let done = confine(&NOTHING).unwrap();
         if done != Confined::WithoutLandlock {
             assert!(!had || done == Confined::Partly);
             assert!(is_denied(File::create(path)));
         }
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn where_there_is_no_landlock_it_is_said_and_the_rest_is_given_up() {
+    std::thread::spawn(|| {
+        refuse(libc::SYS_landlock_create_ruleset);
+        assert_eq!(confine(&NOTHING).unwrap(), Confined::WithoutLandlock);
+        assert!(caps::read(None, CapSet::Permitted).unwrap().is_empty());
     })
     .join()
     .unwrap();
