@@ -548,3 +548,16 @@ fn a_store_fault_closes_the_connection_and_begins_again_from_the_disk() {
     assert!(!life.source.dirty(), "memory says nothing about the copy any more");
     assert_eq!(life.pass(Duration::from_secs(7)), [Output::Do(Job::Recover)]);
 }
+
+#[test]
+fn what_cannot_be_asked_for_since_the_copy_cannot_be_read_is_looked_for_on_the_disk() {
+    let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
+    life.ask();
+    let fault = Fault::Store("cannot read copy log: Input/output error".to_owned());
+    life.source.handle_unreadable(life.now, fault.clone());
+    assert_eq!(life.outputs(), [Output::Close, Output::Fail(fault.clone())]);
+    assert_eq!(life.pass(Duration::from_secs(7)), [Output::Do(Job::Recover)]);
+    // Nothing is asked: nothing comes of it.
+    life.source.handle_unreadable(life.now, fault);
+    assert_eq!(life.outputs(), []);
+}
