@@ -229,3 +229,30 @@ fn a_second_heartbeat_of_an_unverified_end_cuts_it_off() {
     let cut = Cut { at: 544, keep: true };
     assert_eq!(life.heartbeat(), [Output::Close, Output::Do(Job::Cut(cut))]);
 }
+
+#[test]
+fn fetched_once_a_rotated_file_that_is_written_for_ever_is_given_up() {
+    let mut life = once_at_end(1000);
+    life.goes_on(1010, Some(b"/log.1"));
+    let begun = life.now;
+    loop {
+        life.pass(Duration::from_secs(60));
+        if life.data(5).contains(&Output::GiveUp) {
+            break;
+        }
+        if life.source.deadline().is_none() {
+            // What came is made durable first.
+            life.source.handle_checkpointed(life.now, life.source.place().size);
+            assert!(life.outputs().contains(&Output::GiveUp));
+            break;
+        }
+        let place = life.source.place();
+        let (busy, size) = (life.source.busy(), place.size);
+        if busy {
+            life.source.handle_checkpointed(life.now, size);
+            life.outputs();
+        }
+        assert!(life.now - begun < Duration::from_secs(3600), "it never ends");
+    }
+    assert!(life.now - begun >= Duration::from_secs(600));
+}

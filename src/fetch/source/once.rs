@@ -11,11 +11,13 @@
 //!
 //! Nor is it all here if bytes were told as lost on the way.
 //!
+//! A rotated file that is written to all the time has no end, and is waited for [`WRITTEN_MAX`].
+//!
 //! It is given up after [`FAILURES_MAX`] failures in a row between which nothing moved on. A responder that
 //! says that it is busy is asked more often: it may be waiting for a file that is being compressed, or be
 //! unpacking as many as it can.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Source, State};
 use crate::fetch::terms::{Goal, Job, Output};
@@ -29,6 +31,10 @@ const FAILURES_MAX: u32 = 3;
 /// The same if the responder said each time that it is busy: a quarter of an hour with the usual waits.
 const BUSY_MAX: u32 = 20;
 
+/// So long a rotated file is waited for that is still written to, once it has come as far as it was when the
+/// responder answered. A daemon that never opens its new log would have it go on for ever.
+const WRITTEN_MAX: Duration = Duration::from_secs(600);
+
 /// What a source is fetched for, and how far that is.
 #[derive(Debug, Default)]
 pub(super) struct Aim {
@@ -37,6 +43,10 @@ pub(super) struct Aim {
     pub(super) current: bool,
     /// How many bytes that had when the responder answered, if it told.
     size: Option<Offset>,
+    /// The same of one that is not the current file.
+    rotated: Option<Offset>,
+    /// Since when all that this one had is here.
+    had_since: Option<Instant>,
     /// An end of this generation was reached before the responder answered.
     confirming: bool,
     /// What was lost first.
@@ -66,6 +76,10 @@ impl Source {
     pub(super) fn note_answer(&mut self, follows: File, current: bool, size: Option<Offset>) {
         self.aim.current = current;
         self.aim.size = size.filter(|_| current);
+        self.aim.rotated = size.filter(|_| !current);
+        if follows != File::Same {
+            self.aim.had_since = None;
+        }
         self.aim.confirming &= follows == File::Same;
     }
 
@@ -113,7 +127,16 @@ impl Source {
     pub(super) fn handle_once(&mut self, now: Instant, since: Instant, at_end: bool) -> bool {
         let come = self.place.base + self.place.at;
         let had = self.place.verified() && self.aim.size.is_some_and(|size| come >= size);
-        if self.aim.goal == Goal::Follow || !(at_end || had) {
+        if self.aim.goal == Goal::Follow {
+            return false;
+        }
+        if self.is_written_for_ever(now) {
+            let what = "the rotated file is still written to".to_owned();
+            self.outputs.extend([Output::Close, Output::Fail(Fault::Read(what))]);
+            self.finish(false);
+            return true;
+        }
+        if !(at_end || had) {
             return false;
         }
         if !self.place.verified() {
@@ -127,6 +150,14 @@ impl Source {
             self.handle_current_end(now);
         }
         true
+    }
+
+    fn is_written_for_ever(&mut self, now: Instant) -> bool {
+        let come = self.place.base + self.place.at;
+        if self.aim.rotated.is_none_or(|size| come < size) {
+            return false;
+        }
+        now >= *self.aim.had_since.get_or_insert(now) + WRITTEN_MAX
     }
 
     fn handle_current_end(&mut self, now: Instant) {
