@@ -440,7 +440,7 @@ impl World {
                 let after = *self.entry.core.place();
                 // Of what a fault left behind nothing is believed.
                 if let Some(file) = file.filter(|_| after.base == before.base) {
-                    let taken = after.at.checked_sub(before.at).unwrap_or_default() as usize;
+                    let taken = after.at.saturating_sub(before.at) as usize;
                     assert!(taken <= bytes.len());
                     let held = self.fs.held();
                     let there = held.files[number(&file)].get(before.at as usize..);
@@ -456,15 +456,13 @@ impl World {
         while let Some(output) = self.entry.core.poll_output() {
             match output {
                 Output::Connect => self.links[0] = Some(Link::new()),
-                Output::Ask(request) => {
-                    match self.entry.with_samples(request) {
-                        Ok(request) => self.ask(Role::Main, request),
-                        Err(fault) => {
-                            let fault = Fault::Store(fault.to_string());
-                            self.entry.core.handle_unreadable(self.now, fault);
-                        }
+                Output::Ask(request) => match self.entry.with_samples(request) {
+                    Ok(request) => self.ask(Role::Main, request),
+                    Err(fault) => {
+                        let fault = Fault::Store(fault.to_string());
+                        self.entry.core.handle_unreadable(self.now, fault);
                     }
-                }
+                },
                 Output::Close => self.links[0] = None,
                 Output::Do(job) => {
                     assert!(self.task.is_none() && self.report.is_none(), "two jobs at once");
@@ -485,14 +483,12 @@ impl World {
             match output {
                 late::Output::Admit => self.admit = true,
                 late::Output::Connect => self.links[1] = Some(Link::new()),
-                late::Output::Ask(request) => {
-                    match self.entry.with_archive_samples(request) {
-                        Ok(request) => self.ask(Role::Late, request),
-                        Err(error) => {
-                            self.entry.late.handle_unreachable(self.now, &error.to_string());
-                        }
+                late::Output::Ask(request) => match self.entry.with_archive_samples(request) {
+                    Ok(request) => self.ask(Role::Late, request),
+                    Err(error) => {
+                        self.entry.late.handle_unreachable(self.now, &error.to_string());
                     }
-                }
+                },
                 late::Output::Open => self.late_task = self.entry.recheck(self.slot, None),
                 late::Output::Record(place) => {
                     self.late_task = self.entry.recheck(self.slot, Some(place));
