@@ -440,7 +440,7 @@ impl World {
                 let after = *self.entry.core.place();
                 // Of what a fault left behind nothing is believed.
                 if let Some(file) = file.filter(|_| after.base == before.base) {
-                    let taken = after.at.checked_sub(before.at).unwrap_or_default() as usize;
+                    let taken = after.at.saturating_sub(before.at) as usize;
                     assert!(taken <= bytes.len());
                     let held = self.fs.held();
                     let there = held.files[number(&file)].get(before.at as usize..);
