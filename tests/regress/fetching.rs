@@ -282,7 +282,11 @@ fn a_short_log_that_was_compressed_while_the_fetcher_was_away_is_known_again() {
     let packed = fs::File::create(with_suffix(&rotated, "gz")).unwrap();
     let mut packed = flate2::write::GzEncoder::new(packed, Default::default());
     packed.write_all(&fs::read(&rotated).unwrap()).unwrap();
-    packed.finish().unwrap().set_modified(fs::metadata(&rotated).unwrap().modified().unwrap()).unwrap();
+    packed
+        .finish()
+        .unwrap()
+        .set_modified(fs::metadata(&rotated).unwrap().modified().unwrap())
+        .unwrap();
     fs::remove_file(&rotated).unwrap();
     let fetcher = mirror.fetch_logs(address);
     settle(&mirror, &fetcher);

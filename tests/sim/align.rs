@@ -57,9 +57,8 @@ impl Truth<'_> {
             if !self.world.gone && !self.unknowable(loss) {
                 return Err(format!("nothing is lost, and it was told: {loss:?}"));
             }
-            let is_so = |to: u64| {
-                self.world.generations.iter().any(|one| one.bytes.len() as u64 >= to)
-            };
+            let is_so =
+                |to: u64| self.world.generations.iter().any(|one| one.bytes.len() as u64 >= to);
             if !loss.to.is_none_or(is_so) {
                 return Err(format!("there never were so many bytes: {loss:?}"));
             }
@@ -136,7 +135,9 @@ impl Truth<'_> {
         let whole = offset >= left.due();
         let told = told_in_line == Some(offset as u64) || self.is_told(number, offset);
         let nothing_more = whole || offset >= world.to_be_had(number);
-        if self.lost.iter().any(|loss| self.unknowable(loss) && self.is_of(loss, number, offset)) {
+        let unknown = |loss: &Loss| self.unknowable(loss) && self.is_of(loss, number, offset);
+        // Nothing was had of it yet.
+        if offset == 0 || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);

@@ -24,19 +24,35 @@ pub enum Deed {
 /// A part of something that is under way.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Rename { from: PathBuf, to: PathBuf },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
     /// The log is renamed: it has been rotated.
-    Retire { to: PathBuf },
+    Retire {
+        to: PathBuf,
+    },
     Create,
     /// A copy of the log is begun, and completed.
-    Copy { to: PathBuf },
-    Complete { copy: usize },
+    Copy {
+        to: PathBuf,
+    },
+    Complete {
+        copy: usize,
+    },
     /// The log that was copied is emptied.
     Empty,
     /// A plain file is compressed: a part of it, the rest, and the plain one is removed.
     Pack,
-    PackRest { file: usize, rest: Vec<u8>, whole: bool, modified_ns: u64 },
-    Remove { path: PathBuf },
+    PackRest {
+        file: usize,
+        rest: Vec<u8>,
+        whole: bool,
+        modified_ns: u64,
+    },
+    Remove {
+        path: PathBuf,
+    },
     /// The oldest are deleted.
     Prune,
 }

@@ -279,4 +279,3 @@ fn pieces<'a>(shared: &'a Shared, names: &Names) -> Vec<Piece<'a>> {
 pub fn bytes_judged(shared: &Shared, names: &Names) -> u64 {
     pieces(shared, names).iter().map(|piece| piece.bytes.len() as u64).sum()
 }
-

@@ -207,7 +207,9 @@ pub struct Serving {
 
 /// The table of what is served.
 fn files() -> Files {
-    let text = format!("listen 127.0.0.1:1\nallow 127.0.0.1\nfile {LOG} {LOG}.* {LOG}-* {OLD}/log.* {OLD}/log-*\n");
+    let text = format!(
+        "listen 127.0.0.1:1\nallow 127.0.0.1\nfile {LOG} {LOG}.* {LOG}-* {OLD}/log.* {OLD}/log-*\n"
+    );
     let config = parse_serve("simulation", text.as_bytes()).unwrap();
     Files::new(config.files, |path| path.to_path_buf())
 }

@@ -608,7 +608,12 @@ impl Site {
             // What is kept apart may be all that there is of it.
             Event::TailCut { kept: Some(_), .. } => {
                 let known = self.entry.core.generation().map(|known| known.inode.number());
-                self.lost.extend(known.map(|inode| Loss { inode, from: None, to: None, blind: true }));
+                self.lost.extend(known.map(|inode| Loss {
+                    inode,
+                    from: None,
+                    to: None,
+                    blind: true,
+                }));
             }
             Event::Rotated { .. } => self.blind = false,
             Event::Late { bytes, .. } => self.counts.late_bytes += bytes,

@@ -195,9 +195,8 @@ impl World {
     /// A generation that begins in `file` with the first `shared` bytes of another one.
     pub fn begin(&mut self, file: usize, from: Option<(usize, usize)>) -> usize {
         let shares = from.filter(|&(_, shared)| shared > 0);
-        let bytes = shares.map_or(Vec::new(), |(from, shared)| {
-            self.generations[from].bytes[..shared].to_vec()
-        });
+        let bytes = shares
+            .map_or(Vec::new(), |(from, shared)| self.generations[from].bytes[..shared].to_vec());
         self.generations.push(Generation {
             bytes,
             in_time: None,
@@ -422,8 +421,7 @@ pub fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
             encoder.finish().unwrap()
         }
         Format::Bzip2 => {
-            let mut encoder =
-                bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         }
