@@ -45,6 +45,8 @@ pub struct Weather {
     pub jumps: u64,
     /// Nothing takes longer than anybody waits for it.
     pub quick: bool,
+    /// Somebody else asks for a digest or a list.
+    pub visits: u64,
     /// The responder's process is killed.
     pub responder_kill: u64,
 }
@@ -114,6 +116,7 @@ impl Plan {
             renamed: some(&[1]) * some(&[1]) * some(&[1]) * 20,
             jumps: some(&[1]) * some(&[20]),
             responder_kill: some(&[10, 50, 200]),
+            visits: some(&[50, 300]) * u64::from(!hosting.original),
             ..Weather::default()
         };
         // An honest exception: where a copy was renamed, the new one has nothing yet to compare with a
@@ -187,6 +190,7 @@ impl Plan {
             ("failing", weather.failing > 0),
             ("jumps", weather.jumps > 0),
             ("responder", weather.responder_kill > 0),
+            ("visits", weather.visits > 0),
             ("hintless", weather.hints == 0),
             ("one", hosting.one),
             ("original", hosting.original),

@@ -141,6 +141,9 @@ impl Run {
 
     fn judge_one(&self, site: &Site, moment: Moment) -> Result<(), String> {
         let (names, rules, shared) = (site.fs.names(), self.plan.rules(), self.fs.inner());
+        if let Some(wrong) = &site.wrong {
+            return Err(wrong.clone());
+        }
         judge_acknowledged(&shared, names, site.acknowledged)?;
         judge(&shared, names, &site.logs.scene().world, &site.lost, rules, moment)
     }
@@ -244,7 +247,7 @@ impl Run {
                 }
             }
             if all {
-                return Ok(());
+                return self.each().try_for_each(|site| site.check_lists());
             }
         }
     }

@@ -23,6 +23,7 @@ use fetchlogs::serve::Files;
 use fetchlogs::serve::conn::{Conn, Desk, Turn};
 use fetchlogs::serve::errands::Done;
 use fetchlogs::serve::jobs::{Errand, Hands, Lane, Work};
+use fetchlogs::serve::listing::Look;
 use fetchlogs::serve::session::Times;
 use fetchlogs::sys::logs::{Logs, Stream};
 
@@ -290,6 +291,15 @@ impl Serving {
         }
         for slot in self.guests.slots() {
             let Some(guest) = self.guests.get_mut(slot) else { continue };
+            if let Guest::Ours(conn) = guest
+                && conn.is_listing()
+            {
+                match (check, hinted) {
+                    (true, _) => conn.hint(Look::All),
+                    (false, true) => conn.hint(Look::Some([0].into())),
+                    (false, false) => {}
+                }
+            }
             let wire = guest.plug().wire();
             let readable = wire.has_news(End::Responder);
             let writable = wire.take_room(End::Responder);

@@ -8,7 +8,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chrono::DateTime;
 use fetchlogs::config::parse_fetch;
 use fetchlogs::evloop::slots::{Slot, Slots};
 use fetchlogs::fetch::conn::{Conn, Role};
@@ -17,8 +16,7 @@ use fetchlogs::fetch::jobs::{Stored, Task};
 use fetchlogs::fetch::late;
 use fetchlogs::fetch::reading::read;
 use fetchlogs::fetch::recheck::{Recheck as Look, Rechecked};
-use fetchlogs::fetch::store::Stamp;
-use fetchlogs::fetch::terms::{Goal, Job, Output, Recheck, SyncPolicy, Timing};
+use fetchlogs::fetch::terms::{Goal, Output, Recheck, SyncPolicy, Timing};
 use fetchlogs::pos::FileId;
 use fetchlogs::status::event::{Event, Fault};
 use fetchlogs::sys::fs::Fs;
@@ -26,9 +24,11 @@ use fetchlogs::sys::fs::Fs;
 use crate::align::Loss;
 use crate::deeds::Deed;
 use crate::fs::SimFs;
+use crate::link::Dialled;
 use crate::plan::{Hosting, Weather};
 use crate::rng::Rng;
 use crate::serving::{Meanwhile, Served, Serving, SimLogs};
+use crate::visitor::Visitor;
 use crate::wire::{End, Wire};
 use crate::world::{LOG, World};
 
@@ -57,6 +57,8 @@ pub struct Counts {
     pub events: u64,
     pub late_bytes: u64,
     pub acknowledged: u64,
+    pub digests: u64,
+    pub lists: u64,
     pub served: Served,
 }
 
@@ -72,19 +74,10 @@ impl Counts {
         self.events += one.events;
         self.late_bytes += one.late_bytes;
         self.acknowledged += one.acknowledged;
+        self.digests += one.digests;
+        self.lists += one.lists;
         self.served.add(&one.served);
     }
-}
-
-/// A connection on its way to the responder.
-struct Dialled {
-    wire: Wire,
-    /// When the attempt is decided, and whether it works.
-    decided_at: Instant,
-    works: bool,
-    connected: bool,
-    /// When the responder takes it.
-    accepted_at: Instant,
 }
 
 /// Everything of one source but the fetcher's disk and workers.
@@ -116,15 +109,20 @@ pub struct Site {
     pub looked: Option<Rechecked>,
     serving: Option<Serving>,
     /// When the responder's process is started again.
-    down_until: Instant,
+    pub down_until: Instant,
     boot: u64,
     /// By their roles.
-    conns: [Option<Conn<crate::wire::Plug>>; 2],
-    dialled: Vec<Dialled>,
-    wires: Vec<Wire>,
+    pub conns: [Option<Conn<crate::wire::Plug>>; 2],
+    pub dialled: Vec<Dialled>,
+    pub wires: Vec<Wire>,
     admitting: bool,
+    pub visitors: Vec<Visitor>,
+    /// Since when there is no more trouble.
+    pub calm_at: Instant,
+    /// What somebody was told that is not so.
+    pub wrong: Option<String>,
     buffer: Box<[u8]>,
-    stamp_skew: u64,
+    pub stamp_skew: u64,
     renamings: u64,
 }
 
@@ -178,6 +176,9 @@ impl Site {
             dialled: Vec::new(),
             wires: Vec::new(),
             admitting: false,
+            visitors: Vec::new(),
+            calm_at: now,
+            wrong: None,
             buffer: vec![0; 4096].into(),
             stamp_skew: 0,
             renamings: 0,
@@ -214,7 +215,7 @@ impl Site {
 
     /// Nothing holds up anything any more.
     pub fn hurry(&mut self) {
-        self.down_until = self.now;
+        (self.down_until, self.calm_at) = (self.now, self.now);
         self.wires.iter().for_each(Wire::hurry);
     }
 
@@ -273,6 +274,7 @@ impl Site {
         self.storm();
         self.connect_and_carry();
         self.serve();
+        self.visit();
         self.take_turns();
         if self.entry.core.deadline().is_some_and(|deadline| deadline <= self.now) {
             self.entry.core.handle_due(self.now);
@@ -376,68 +378,6 @@ impl Site {
         let mut all = self.counts.served;
         self.serving.iter().for_each(|serving| all.add(&serving.served));
         all
-    }
-
-    // ---- the network ----
-
-    fn storm(&mut self) {
-        let Weather { cut, silence, stall, .. } = self.weather;
-        if self.wires.is_empty() {
-            return;
-        }
-        let which = self.rng.below(self.wires.len() as u64) as usize;
-        if self.rng.hits(cut) {
-            self.counts.cuts += 1;
-            self.wires[which].cut(&mut self.rng);
-            self.say(|| "connection cut".to_owned());
-        } else if self.rng.hits(silence) {
-            self.counts.silences += 1;
-            self.wires[which].fall_silent(self.now);
-            self.say(|| "connection silent".to_owned());
-        } else if self.rng.hits(stall) {
-            self.counts.stalls += 1;
-            let until = self.now + Duration::from_secs(self.rng.pick(&[2, 30, 110, 150]));
-            let end = self.rng.pick(&[End::Fetcher, End::Responder]);
-            self.wires[which].stall(end, until);
-            self.say(|| "connection stalls".to_owned());
-        }
-    }
-
-    fn connect_and_carry(&mut self) {
-        let (now, down_until) = (self.now, self.down_until);
-        for one in &mut self.dialled {
-            if !one.connected && one.decided_at <= now {
-                one.connected = true;
-                one.works &= now >= down_until;
-                one.wire.connect(one.works);
-            }
-        }
-        self.dialled.retain(|one| one.works || !one.connected);
-        self.wires.retain(|wire| !wire.is_over());
-        self.wires.iter().for_each(|wire| wire.carry(now));
-    }
-
-    fn dial(&mut self, role: Role) -> Result<(), &'static str> {
-        self.counts.connections += 1;
-        let Weather { refused, unaccepted, room, .. } = self.weather;
-        if self.rng.hits(refused / 4) {
-            self.counts.refused += 1;
-            return Err("too many open files");
-        }
-        let (wire, plug) = Wire::new(room, Rng::new(self.rng.next()));
-        let slow = if self.weather.quick { 50 } else { 4000 };
-        let decided = Duration::from_millis(self.rng.pick(&[0, 1, 1, 50, 50, slow / 2, slow]));
-        let waits = if self.rng.hits(unaccepted) { self.rng.between(1, 100) } else { 0 };
-        let works = !self.rng.hits(refused);
-        self.counts.refused += u64::from(!works);
-        let decided_at = self.now + decided;
-        let accepted_at = decided_at + Duration::from_secs(waits);
-        let dialled =
-            Dialled { wire: wire.clone(), decided_at, works, connected: false, accepted_at };
-        self.dialled.push(dialled);
-        self.wires.push(wire);
-        self.conns[role as usize] = Some(Conn::new(plug, self.slot, role));
-        Ok(())
     }
 
     // ---- the fetcher ----
@@ -596,7 +536,7 @@ impl Site {
         }
     }
 
-    fn hear_event(&mut self, event: &Event) {
+    pub fn hear_event(&mut self, event: &Event) {
         self.say(|| format!("EVENT {event}"));
         self.counts.events += 1;
         match event {
@@ -618,94 +558,6 @@ impl Site {
             Event::Rotated { .. } => self.blind = false,
             Event::Late { bytes, .. } => self.counts.late_bytes += bytes,
             _ => {}
-        }
-    }
-
-    // ---- the fetcher's workers ----
-
-    /// Something is not durable yet, or a job runs.
-    pub fn unsettled(&self) -> bool {
-        let place = self.entry.core.place();
-        self.entry.core.busy() || place.durable < place.size || self.entry.late.pending()
-    }
-
-    pub fn take_reports(&mut self) {
-        if self.report.is_some() && self.rng.hits(self.weather.haste) {
-            self.take_report();
-        }
-        if self.looked.is_some() && self.rng.hits(self.weather.haste) {
-            self.take_looked();
-        }
-    }
-
-    fn take_report(&mut self) {
-        let Some(stored) = self.report.take() else { return };
-        self.say(|| match &stored {
-            Stored::Failed(fault) => format!("job failed: {fault}"),
-            Stored::Standing(standing, _) => {
-                format!("standing {:?} {:?}", standing.generation, standing.place)
-            }
-            other => format!("job done: {other:?}"),
-        });
-        for event in self.entry.handle_stored(self.now, stored) {
-            self.hear_event(&event);
-        }
-        self.drain();
-    }
-
-    fn take_looked(&mut self) {
-        let Some(done) = self.looked.take() else { return };
-        self.say(|| format!("looked: {done:?}"));
-        self.entry.handle_rechecked(self.now, done);
-        self.drain();
-    }
-
-    pub fn take_task(&mut self) -> Option<Task<SimFs>> {
-        if self.waiting.is_none() || !self.rng.hits(self.weather.haste) {
-            return None;
-        }
-        self.waiting.take()
-    }
-
-    pub fn take_look(&mut self) -> Option<Look<SimFs>> {
-        if self.look.is_none() || !self.rng.hits(self.weather.haste) {
-            return None;
-        }
-        self.look.take()
-    }
-
-    pub fn stamp(&self) -> Stamp {
-        let secs = self.logs.scene().world.now_ns / 1_000_000_000 + self.stamp_skew;
-        let name = (20_260_101_000_000 + secs % 1_000_000).to_string();
-        Stamp { name, time: DateTime::from_timestamp(secs as i64, 0).unwrap() }
-    }
-
-    /// A checkpoint that waits to be begun, or that comes along with those of others.
-    pub fn take_checkpoint(&mut self) -> Option<Task<SimFs>> {
-        self.entry.core.handle_gathering(self.now);
-        self.drain();
-        self.waiting.take_if(|task| task.job == Job::Checkpoint)
-    }
-
-    /// The process is asked to end: its connections are closed.
-    pub fn hang_up(&mut self) {
-        self.conns = [None, None];
-    }
-
-    /// What has been done is taken note of; nothing new is begun.
-    pub fn take_last(&mut self, stored: Option<Stored<SimFs>>, looked: Option<Rechecked>) {
-        if let Some(stored) = stored {
-            for event in self.entry.handle_stored(self.now, stored) {
-                self.hear_event(&event);
-            }
-        }
-        if let Some(looked) = looked.or(self.looked.take()) {
-            self.entry.handle_rechecked(self.now, looked);
-            while let Some(output) = self.entry.late.poll_output() {
-                if let late::Output::Tell(event) = output {
-                    self.hear_event(&event);
-                }
-            }
         }
     }
 }

@@ -54,6 +54,8 @@ impl Totals {
             ("clocks set", sites.jumps),
             ("bytes that came late and were fetched", sites.late_bytes),
             ("acknowledgements", sites.acknowledged),
+            ("digests asked for", sites.digests),
+            ("lists followed", sites.lists),
             ("runs with --once", self.once),
             ("rotations", self.rotations),
             ("truncations in place", self.truncations),

@@ -169,6 +169,11 @@ impl Wire {
         line.to.iter().all(|pipe| pipe.bytes.is_empty() && (pipe.gone || !pipe.is_over()))
     }
 
+    /// Whether nothing comes through, and nobody knows it.
+    pub fn is_silent(&self) -> bool {
+        held(&self.line).silent.is_some()
+    }
+
     /// What is under way is held up by nothing any more.
     pub fn hurry(&self) {
         held(&self.line).to.iter_mut().for_each(|pipe| pipe.stalled = None);

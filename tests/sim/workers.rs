@@ -6,10 +6,13 @@
 
 use std::sync::{Arc, Mutex};
 
+use chrono::DateTime;
 use fetchlogs::fetch::checkpoint::checkpoint_together;
 use fetchlogs::fetch::jobs::{Stored, Task, perform};
-use fetchlogs::fetch::recheck::recheck;
-use fetchlogs::fetch::terms::Job;
+use fetchlogs::fetch::late;
+use fetchlogs::fetch::recheck::{Recheck as Look, Rechecked, recheck};
+use fetchlogs::fetch::store::Stamp;
+use fetchlogs::fetch::terms::{Job, Wants};
 
 use crate::fs::SimFs;
 use crate::site::Site;
@@ -103,5 +106,95 @@ pub fn end_in_order(site: &mut Site) {
     if site.entry.core.dirty() && site.fs.inner().death.is_none() {
         // What fails here is fetched again.
         let _ = perform(site.entry.task(site.slot, Job::Checkpoint), &stamp);
+    }
+}
+
+impl Site {
+    /// Something is not durable yet, or a job runs.
+    pub fn unsettled(&self) -> bool {
+        let place = self.entry.core.place();
+        let following = self.entry.core.wants() == Wants::Data && place.verified();
+        let durable = !self.entry.core.busy() && place.durable == place.size;
+        !following || !durable || self.entry.late.pending()
+    }
+
+    pub fn take_reports(&mut self) {
+        if self.report.is_some() && self.rng.hits(self.weather.haste) {
+            self.take_report();
+        }
+        if self.looked.is_some() && self.rng.hits(self.weather.haste) {
+            self.take_looked();
+        }
+    }
+
+    fn take_report(&mut self) {
+        let Some(stored) = self.report.take() else { return };
+        self.say(|| match &stored {
+            Stored::Failed(fault) => format!("job failed: {fault}"),
+            Stored::Standing(standing, _) => {
+                format!("standing {:?} {:?}", standing.generation, standing.place)
+            }
+            other => format!("job done: {other:?}"),
+        });
+        for event in self.entry.handle_stored(self.now, stored) {
+            self.hear_event(&event);
+        }
+        self.drain();
+    }
+
+    fn take_looked(&mut self) {
+        let Some(done) = self.looked.take() else { return };
+        self.say(|| format!("looked: {done:?}"));
+        self.entry.handle_rechecked(self.now, done);
+        self.drain();
+    }
+
+    pub fn take_task(&mut self) -> Option<Task<SimFs>> {
+        if self.waiting.is_none() || !self.rng.hits(self.weather.haste) {
+            return None;
+        }
+        self.waiting.take()
+    }
+
+    pub fn take_look(&mut self) -> Option<Look<SimFs>> {
+        if self.look.is_none() || !self.rng.hits(self.weather.haste) {
+            return None;
+        }
+        self.look.take()
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        let secs = self.logs.scene().world.now_ns / 1_000_000_000 + self.stamp_skew;
+        let name = (20_260_101_000_000 + secs % 1_000_000).to_string();
+        Stamp { name, time: DateTime::from_timestamp(secs as i64, 0).unwrap() }
+    }
+
+    /// A checkpoint that waits to be begun, or that comes along with those of others.
+    pub fn take_checkpoint(&mut self) -> Option<Task<SimFs>> {
+        self.entry.core.handle_gathering(self.now);
+        self.drain();
+        self.waiting.take_if(|task| task.job == Job::Checkpoint)
+    }
+
+    /// The process is asked to end: its connections are closed.
+    pub fn hang_up(&mut self) {
+        self.conns = [None, None];
+    }
+
+    /// What has been done is taken note of; nothing new is begun.
+    pub fn take_last(&mut self, stored: Option<Stored<SimFs>>, looked: Option<Rechecked>) {
+        if let Some(stored) = stored {
+            for event in self.entry.handle_stored(self.now, stored) {
+                self.hear_event(&event);
+            }
+        }
+        if let Some(looked) = looked.or(self.looked.take()) {
+            self.entry.handle_rechecked(self.now, looked);
+            while let Some(output) = self.entry.late.poll_output() {
+                if let late::Output::Tell(event) = output {
+                    self.hear_event(&event);
+                }
+            }
+        }
     }
 }

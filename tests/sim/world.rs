@@ -58,6 +58,14 @@ pub struct Habits {
     pub host: Host,
 }
 
+impl Habits {
+    /// Nothing is ever taken away or moved to another file, so what was there once can be found there.
+    pub fn is_kept(&self) -> bool {
+        let lossy = self.keep.is_some() || self.reuse || self.truncation || self.host.lossy;
+        !lossy && self.host.copied == 0 && self.host.packed == 0
+    }
+}
+
 /// What a file had, from a creation or cut to the next.
 #[derive(Debug)]
 pub struct Generation {

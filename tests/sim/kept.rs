@@ -1,0 +1,15 @@
+//! Seeds that failed once, or whose worlds have something rare: they are run each time, for good. What a seed
+//! draws may change when the simulation learns something new; then it is one more world.
+
+/// Each with what it has shown.
+pub const KEPT: &[(u64, &str)] = &[
+    (
+        60,
+        "whoever follows a list was told nothing new, since the loop of the simulation did not hint",
+    ),
+    (375, "in protocol 1, --once takes a file that was just renamed for the current one"),
+    (446, "a list was awaited over a connection whose other end had lost power"),
+    (1405, "--once gives up a responder whose host is down"),
+    (2010, "--once gives up where the disk is full"),
+    (5808, "an empty copy passed for one in step before anything was compared"),
+];
