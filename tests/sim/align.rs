@@ -135,7 +135,9 @@ impl Truth<'_> {
         let whole = offset >= left.due();
         let told = told_in_line == Some(offset as u64) || self.is_told(number, offset);
         let nothing_more = whole || offset >= world.to_be_had(number);
-        if self.lost.iter().any(|loss| self.unknowable(loss) && self.is_of(loss, number, offset)) {
+        let unknown = |loss: &Loss| self.unknowable(loss) && self.is_of(loss, number, offset);
+        // Nothing was had of it yet.
+        if offset == 0 || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);

@@ -1,7 +1,18 @@
 //! What a source host is like: how its logs are rotated, what its file system knows of files, and what
 //! goes wrong there.
 
+use std::sync::LazyLock;
+
 use crate::rng::Rng;
+
+/// Whether hosts are drawn on which anything may happen: the log is deleted or restored from a backup, its
+/// file system knows no births, compressed files are damaged. What is wrong there is not all known yet to
+/// be the nature of things or a fault.
+fn is_wild() -> bool {
+    static WILD: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("FETCHLOGS_SIM_WILD").is_some());
+    *WILD
+}
 
 /// How rotated files are named.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -61,12 +72,15 @@ impl Host {
         };
         if lossy {
             host.lossy = true;
+            host.power = some(&[50, 300]) * u64::from(host.copied == 0);
+            host.rollback = some(&[50, 200]);
+        }
+        if lossy && is_wild() {
             // An honest exception: without births only times tell a copy from the log that was emptied.
             host.no_births = some(&[1]) == 1 && host.copied == 0;
             host.between = some(&[1]) == 1;
             host.damaged = some(&[1]) * some(&[3000]);
             host.power = some(&[50, 300]);
-            host.rollback = some(&[50, 200]);
             host.restored = some(&[50, 200]);
             host.deleted = some(&[50, 200]);
         }

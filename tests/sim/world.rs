@@ -59,9 +59,10 @@ pub struct Habits {
 }
 
 impl Habits {
-    /// Nothing is ever taken away, so what was there once can be found.
+    /// Nothing is ever taken away or moved to another file, so what was there once can be found there.
     pub fn is_kept(&self) -> bool {
-        self.keep.is_none() && !self.reuse && !self.truncation
+        let lossy = self.keep.is_some() || self.reuse || self.truncation || self.host.lossy;
+        !lossy && self.host.copied == 0 && self.host.packed == 0
     }
 }
 

@@ -325,11 +325,14 @@ struct Odd {
     denied: Option<(&'static str, i32)>,
     /// This file is written anew after so many reads.
     rewrites: Option<(PathBuf, Cell<u32>)>,
+    /// What happens before a file is opened.
+    at_open: Box<dyn Fn(&Path) -> io::Result<()>>,
 }
 
 impl Odd {
     fn new(births: bool, denied: Option<(&'static str, i32)>) -> Odd {
-        Odd { logs: DiskLogs::new().unwrap(), births, denied, rewrites: None }
+        let logs = DiskLogs::new().unwrap();
+        Odd { logs, births, denied, rewrites: None, at_open: Box::new(|_| Ok(())) }
     }
 
     fn finder<'a>(&'a self, bed: &'a Bed) -> Finder<'a, Odd> {
@@ -346,6 +349,7 @@ impl Odd {
 impl Logs for Odd {
     type File = fs::File;
     fn open(&self, path: &Path) -> io::Result<fs::File> {
+        (self.at_open)(path)?;
         self.logs.open(path)
     }
     fn names(&self, dir: &Path, most: usize) -> io::Result<Vec<OsString>> {
@@ -559,4 +563,46 @@ fn what_was_fetched_of_a_log_is_not_fetched_again_because_its_time_is_late() {
     assert_eq!(bed.compare(Some((log, 0)), heard), Ok((File::Same, log, 0)));
     bed.file("log", "written since", 0);
     assert_eq!(bed.compare(Some((log, 0)), heard), Ok((File::Same, log, 0)));
+}
+
+/// Found by the simulation: as many files were open as may be, so the one that had the bytes could not be opened.
+/// It was taken for another, and its generation was told as lost.
+#[test]
+fn a_file_that_cannot_be_opened_now_is_not_taken_for_another() {
+    let bed = Bed::new();
+    bed.file("log.1", TEXT, 100);
+    let log = bed.file("log", "new\n", 0);
+    let have = Some(Position { inode: Inode::new(log.number() + 1_000_000), offset: 9 });
+    let mut odd = Odd::new(true, None);
+    odd.at_open = Box::new(|path| match path.ends_with("log.1") {
+        true => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+        false => Ok(()),
+    });
+    let refused = odd.finder(&bed).compare(bed.files.get(0), have, &has(9));
+    assert_eq!(refused.unwrap_err().code, Code::Busy);
+}
+
+/// Found by the simulation: the current log followed what was complete, and between its listing and its opening
+/// it was copied, emptied and written to. So the generation after it was sent, and its copy skipped.
+#[test]
+fn a_log_that_is_copied_and_emptied_between_two_looks_is_not_skipped() {
+    let bed = Bed::new();
+    let first = bed.file("log.1", TEXT, 200);
+    bed.tick();
+    bed.file("log", "second\n", 100);
+    let (base, opened) = (bed.base.clone(), Cell::new(0));
+    let mut odd = Odd::new(true, None);
+    odd.at_open = Box::new(move |path| {
+        opened.set(opened.get() + u32::from(path.ends_with("log")));
+        if path.ends_with("log") && opened.get() == 2 {
+            fs::rename(base.join("log.1"), base.join("log.2"))?;
+            fs::copy(base.join("log"), base.join("log.1"))?;
+            fs::write(base.join("log"), "the third one\n")?;
+        }
+        Ok(())
+    });
+    let have = Some(Position { inode: first, offset: LEN });
+    let found = odd.finder(&bed).compare(bed.files.get(0), have, &has(LEN)).unwrap();
+    let told = found.answer(Token::of_number(1));
+    assert_eq!((told.file, told.inode, told.size), (File::Next, bed.inode("log.1"), 7));
 }
