@@ -16,4 +16,8 @@ pub const KEPT: &[(u64, &str)] = &[
         27107,
         "what the cache had dropped after a failed sync was read, written back, and then taken for what came",
     ),
+    (
+        36749,
+        "in protocol 1 a log that was emptied keeps --once from being complete, and nothing is told as lost",
+    ),
 ];
