@@ -318,6 +318,9 @@ fn a_range_is_proved_of_what_has_the_identity_or_either_sample() {
     assert_eq!(bed.prove((old, 9), 2, other), Ok((File::Lost(Why::Gone), old, 0)));
 }
 
+/// What is done meanwhile.
+type Deed = Box<dyn Fn(&Path) -> io::Result<()>>;
+
 /// Files of a file system that tells no births, or with one that may not be looked at, and why.
 struct Odd {
     logs: DiskLogs,
@@ -326,7 +329,7 @@ struct Odd {
     /// This file is written anew after so many reads.
     rewrites: Option<(PathBuf, Cell<u32>)>,
     /// What happens before a file is opened.
-    at_open: Box<dyn Fn(&Path) -> io::Result<()>>,
+    at_open: Deed,
 }
 
 impl Odd {
