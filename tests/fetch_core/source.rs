@@ -71,6 +71,16 @@ fn what_it_has_is_asked_for_with_an_overlap_and_after_an_orderly_end_exactly() {
 }
 
 #[test]
+fn of_a_short_generation_of_protocol_2_at_most_half_is_asked_for_again() {
+    for (size, from) in [(1, 0), (2, 1), (135, 67), (511, 255), (512, 256), (1000, 744)] {
+        let mut life = Life::with(TIMING);
+        let known = Generation { id: Token::parse(b"a"), ..generation(7) };
+        life.source.handle_standing(life.now, Some(known), place(size, size, Trust::Whole));
+        assert_eq!(life.ask(), format!("/log 7 {from}\n"));
+    }
+}
+
+#[test]
 fn after_a_break_the_overlap_is_asked_for_again() {
     let mut life = Life::following(1000);
     assert!(matches!(life.broken()[..], [Output::Close, Output::Fail(Fault::Read(_))]));

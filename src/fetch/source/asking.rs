@@ -54,9 +54,18 @@ impl Source {
         match self.place.trust {
             _ if self.in_step => self.place.at,
             Trust::Nothing => 0,
-            Trust::Durable { .. } => self.place.durable.saturating_sub(OVERLAP),
-            Trust::Whole => self.place.size.saturating_sub(OVERLAP),
+            Trust::Durable { .. } => self.with_overlap(self.place.durable),
+            Trust::Whole => self.with_overlap(self.place.size),
         }
+    }
+
+    /// Where to ask again so that the bytes before `end` are compared. In protocol 2 that is at most half of
+    /// them: a request for the first byte has no digest, and without one nothing tells a generation that was
+    /// compressed, or came back from a backup, from another.
+    fn with_overlap(&self, end: Offset) -> Offset {
+        let told_in_two = self.generation.is_some_and(|known| known.id.is_some());
+        let overlap = if told_in_two { OVERLAP.min(end.div_ceil(2)) } else { OVERLAP };
+        end.saturating_sub(overlap)
     }
 
     /// What a close instead of an answer means.
