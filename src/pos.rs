@@ -127,6 +127,11 @@ impl Token {
         Token::of(id)
     }
 
+    /// The same of a compressed file. It says so, since the file's birth is not that of the generation.
+    pub fn of_packed_file(id: &FileId) -> Token {
+        Token::of(&format_args!("{id}.packed"))
+    }
+
     /// What `words` are written as: printable, without blanks, cut at the longest token.
     fn of(words: &dyn fmt::Display) -> Token {
         let mut token = Token { len: 0, bytes: [0; Token::CHARS_MAX] };
@@ -363,6 +368,9 @@ mod tests {
         ] {
             assert_eq!(id.to_string().parse(), Ok(id));
             assert_eq!(Token::of_file(&id).as_str(), id.to_string());
+            let packed = Token::of_packed_file(&id);
+            assert_eq!(packed.as_str(), format!("{id}.packed"));
+            assert_eq!(packed.as_str().parse::<FileId>(), Err(()));
         }
         assert_eq!(Token::parse(b"120"), Some(Token::of_number(120)));
         for text in ["", "1", "1.2", "1.2.3.4", "x.1.2", "-.-.-"] {

@@ -119,6 +119,8 @@ impl Times {
     fn contradict(&self, other: &Times) -> bool {
         let by_birth = match (self.begun(), other.begun()) {
             (Some(one), Some(other)) => one <= other,
+            // What began before the other was changed last is no newer for a line that came late.
+            (Some(one), None) if other.compressed => one < other.modified_ns,
             _ => false,
         };
         !by_birth && self.modified_ns > other.modified_ns
@@ -392,6 +394,17 @@ mod tests {
     fn a_late_line_in_an_old_file_does_not_make_it_a_newer_one() {
         assert_eq!(sorted(&[("log.1", 30, 40), ("log.2", 20, 50)]), ["log.2", "log.1"]);
         assert_eq!(sorted(&[("log.a", 30, 40), ("log.b", 20, 50)]), ["log.b", "log.a"]);
+    }
+
+    /// Found by the simulation: a line came late for a rotated log, after the next one had been compressed. Of that
+    /// no birth is known, so the time of the last change alone contradicted the names: the newer generation
+    /// was served first.
+    #[test]
+    fn a_late_line_in_a_file_beside_a_compressed_one_does_not_make_it_a_newer_one() {
+        let files = [("log.1.gz", 60, 40), ("log.2", 20, 50), ("log.3.gz", 45, 15)];
+        assert_eq!(sorted(&files), ["log.3.gz", "log.2", "log.1.gz"]);
+        let files = [("log-20260102.gz", 60, 40), ("log-20260101", 20, 50)];
+        assert_eq!(sorted(&files), ["log-20260101", "log-20260102.gz"]);
     }
 
     #[test]

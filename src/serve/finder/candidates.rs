@@ -79,6 +79,15 @@ impl<L: Logs> Finder<'_, L> {
         Err(Nothing::Refused(Unserved::restless()))
     }
 
+    /// Whether the candidates are still those.
+    pub(super) fn check_unchanged(
+        &self,
+        served: &Served,
+        before: &[Candidate],
+    ) -> Result<(), Nothing> {
+        if agree(before, &self.list(served)?) { Ok(()) } else { Err(Nothing::Changed) }
+    }
+
     /// All candidates as they are now, the oldest first.
     fn list(&self, served: &Served) -> Result<Vec<Candidate>, Nothing> {
         let mut seen = HashSet::new();

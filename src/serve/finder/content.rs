@@ -81,7 +81,10 @@ impl<F> Match<F> {
         Answer {
             inode: Inode::new(self.facts.id.inode),
             file: self.how,
-            id: Token::of_file(&self.facts.id),
+            id: match self.body {
+                Body::Plain(_) => Token::of_file(&self.facts.id),
+                Body::Packed(..) => Token::of_packed_file(&self.facts.id),
+            },
             boot,
             from: self.from,
             size: self.size,
@@ -177,10 +180,16 @@ impl<L: Logs> Finder<'_, L> {
         }
         self.look_again(|| {
             let candidates = self.candidates(served)?;
-            match self.locate(&candidates, &wanted, &mut buffer)? {
-                Located::Here(at, opened) => self.go_on(&candidates, at, opened, have),
-                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why),
+            let found = match self.locate(&candidates, &wanted, &mut buffer)? {
+                Located::Here(at, opened) => self.go_on(&candidates, at, opened, have)?,
+                Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why)?,
+            };
+            // A log that was emptied in place since it was listed begins with another generation, and
+            // the copy that was made of it before is what follows.
+            if found.how != File::Same && found.rotated.is_none() {
+                self.check_unchanged(served, &candidates)?;
             }
+            Ok(found)
         })
     }
 
@@ -307,10 +316,10 @@ impl<L: Logs> Finder<'_, L> {
                 // A file that cannot be read can't be told to be the one; the others may be.
                 match self.try_one(one, wanted, buffer) {
                     Ok(Tried::Same(opened)) => return Ok(Located::Here(at, opened)),
-                    Err(Nothing::Refused(unserved)) if one.compressed => unclear = Some(unserved),
+                    Err(Nothing::Refused(unserved)) => unclear = Some(unserved),
                     // A search may take long, and files are renamed meanwhile.
                     Err(Nothing::Changed) => return Err(Nothing::Changed),
-                    Ok(Tried::Other(_)) | Err(_) => {}
+                    Ok(Tried::Other(_)) | Err(Nothing::Closed(_)) => {}
                 }
             }
         }
@@ -337,7 +346,7 @@ impl<L: Logs> Finder<'_, L> {
                 Fit::Short => Tried::Other(Some(Why::Short)),
             });
         };
-        if !wanted.has_samples() && !self.is_known(wanted, &file, &facts) {
+        if !wanted.has_samples() && !self.is_known(wanted, &file, &facts, Token::of_packed_file) {
             return Ok(Tried::Other(None));
         }
         let mut unpacking = self.unpack(format, &file)?;

@@ -1,7 +1,7 @@
 //! Whether a file has the bytes that are asked for.
 
 use super::{PIECE_BYTES, Wanted};
-use crate::pos::{FileFacts, Offset, Token};
+use crate::pos::{FileFacts, FileId, Offset, Token};
 use crate::proto::ALIVE;
 use crate::proto::asked::Sample;
 use crate::proto::digest::{Digest, Digester};
@@ -64,17 +64,23 @@ impl<L: Logs> Finder<'_, L> {
             }
         }
         // Who tells digests is told the truth by them; the identity only says where to look first.
-        let same = wanted.has_samples() || self.is_known(wanted, file, facts);
+        let same = wanted.has_samples() || self.is_known(wanted, file, facts, Token::of_file);
         Ok(if same { Fit::Same } else { Fit::Other })
     }
 
-    /// Whether a file has the number and the identity asked for.
-    pub(super) fn is_known(&self, wanted: &Wanted<'_>, file: &L::File, facts: &FileFacts) -> bool {
+    /// Whether a file has the number and the identity asked for, as it is `told`.
+    pub(super) fn is_known(
+        &self,
+        wanted: &Wanted<'_>,
+        file: &L::File,
+        facts: &FileFacts,
+        told: fn(&FileId) -> Token,
+    ) -> bool {
         let known = || match wanted.asked.id {
             Some(id) => {
                 let mut own = facts.id;
                 own.generation = self.logs.generation(file);
-                id == Token::of_file(&own)
+                id == told(&own)
             }
             None => true,
         };

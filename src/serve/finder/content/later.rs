@@ -3,7 +3,8 @@
 //! The identity that the fetcher tells has the birth of its file. Where the files that are there were born in
 //! the order of the list, so that none was brought back or emptied in place, what was born after that
 //! one is later and what was born before it is not, whatever was written to it since, and whatever the
-//! clock said. Else, and for compressed files, whose birth is not the generation's, it is what was
+//! clock said. Else, and for compressed files, whose birth is not the generation's (and whose identity says
+//! that they are), it is what was
 //! changed after the fetcher heard of its file. Who never heard of a time is at least given the file
 //! that has the number.
 

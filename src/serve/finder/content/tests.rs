@@ -1,13 +1,11 @@
 //! Every case of comparing, on a real file system.
 
 use std::cell::Cell;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 
-use super::super::tests::Bed;
+use super::super::tests::{Bed, Odd};
 use super::*;
-use crate::pos::Writers;
 use crate::proto::refusal::Code;
 use crate::sys::logs::DiskLogs;
 
@@ -318,69 +316,6 @@ fn a_range_is_proved_of_what_has_the_identity_or_either_sample() {
     assert_eq!(bed.prove((old, 9), 2, other), Ok((File::Lost(Why::Gone), old, 0)));
 }
 
-/// Files of a file system that tells no births, or with one that may not be looked at, and why.
-struct Odd {
-    logs: DiskLogs,
-    births: bool,
-    denied: Option<(&'static str, i32)>,
-    /// This file is written anew after so many reads.
-    rewrites: Option<(PathBuf, Cell<u32>)>,
-}
-
-impl Odd {
-    fn new(births: bool, denied: Option<(&'static str, i32)>) -> Odd {
-        Odd { logs: DiskLogs::new().unwrap(), births, denied, rewrites: None }
-    }
-
-    fn finder<'a>(&'a self, bed: &'a Bed) -> Finder<'a, Odd> {
-        let Finder { files, linger, wall_ns, .. } = bed.finder();
-        Finder { logs: self, files, linger, wall_ns }
-    }
-
-    fn seen(&self, mut facts: FileFacts) -> FileFacts {
-        facts.id.birth_ns = facts.id.birth_ns.filter(|_| self.births);
-        facts
-    }
-}
-
-impl Logs for Odd {
-    type File = fs::File;
-    fn open(&self, path: &Path) -> io::Result<fs::File> {
-        self.logs.open(path)
-    }
-    fn names(&self, dir: &Path, most: usize) -> io::Result<Vec<OsString>> {
-        self.logs.names(dir, most)
-    }
-    fn facts(&self, file: &fs::File) -> io::Result<FileFacts> {
-        Ok(self.seen(self.logs.facts(file)?))
-    }
-    fn generation(&self, file: &fs::File) -> Option<u32> {
-        self.logs.generation(file).filter(|_| self.births)
-    }
-    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
-        match self.denied {
-            Some((name, error)) if path.ends_with(name) => Err(io::Error::from_raw_os_error(error)),
-            _ => Ok(self.logs.facts_at(path)?.map(|facts| self.seen(facts))),
-        }
-    }
-    fn read_at(&self, file: &fs::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.logs.read_at(file, buf, offset);
-        if let Some((path, left)) = &self.rewrites {
-            if left.get() == 1 {
-                fs::write(path, TEXT.replace("one", "two")).unwrap();
-            }
-            left.set(left.get().saturating_sub(1));
-        }
-        read
-    }
-    fn wall_ns(&self) -> u64 {
-        self.logs.wall_ns()
-    }
-    fn writers(&self, file: &fs::File) -> Writers {
-        self.logs.writers(file)
-    }
-}
-
 #[test]
 fn a_rotated_file_that_may_not_be_looked_at_is_stepped_over_and_told_as_lost() {
     let bed = Bed::new();
@@ -559,4 +494,46 @@ fn what_was_fetched_of_a_log_is_not_fetched_again_because_its_time_is_late() {
     assert_eq!(bed.compare(Some((log, 0)), heard), Ok((File::Same, log, 0)));
     bed.file("log", "written since", 0);
     assert_eq!(bed.compare(Some((log, 0)), heard), Ok((File::Same, log, 0)));
+}
+
+/// Found by the simulation: as many files were open as may be, so the one that had the bytes could not be opened.
+/// It was taken for another, and its generation was told as lost.
+#[test]
+fn a_file_that_cannot_be_opened_now_is_not_taken_for_another() {
+    let bed = Bed::new();
+    bed.file("log.1", TEXT, 100);
+    let log = bed.file("log", "new\n", 0);
+    let have = Some(Position { inode: Inode::new(log.number() + 1_000_000), offset: 9 });
+    let mut odd = Odd::new(true, None);
+    odd.at_open = Box::new(|path| match path.ends_with("log.1") {
+        true => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+        false => Ok(()),
+    });
+    let refused = odd.finder(&bed).compare(bed.files.get(0), have, &has(9));
+    assert_eq!(refused.unwrap_err().code, Code::Busy);
+}
+
+/// Found by the simulation: the current log followed what was complete, and between its listing and its opening
+/// it was copied, emptied and written to. So the generation after it was sent, and its copy skipped.
+#[test]
+fn a_log_that_is_copied_and_emptied_between_two_looks_is_not_skipped() {
+    let bed = Bed::new();
+    let first = bed.file("log.1", TEXT, 200);
+    bed.tick();
+    bed.file("log", "second\n", 100);
+    let (base, opened) = (bed.base.clone(), Cell::new(0));
+    let mut odd = Odd::new(true, None);
+    odd.at_open = Box::new(move |path| {
+        opened.set(opened.get() + u32::from(path.ends_with("log")));
+        if path.ends_with("log") && opened.get() == 2 {
+            fs::rename(base.join("log.1"), base.join("log.2"))?;
+            fs::copy(base.join("log"), base.join("log.1"))?;
+            fs::write(base.join("log"), "the third one\n")?;
+        }
+        Ok(())
+    });
+    let have = Some(Position { inode: first, offset: LEN });
+    let found = odd.finder(&bed).compare(bed.files.get(0), have, &has(LEN)).unwrap();
+    let told = found.answer(Token::of_number(1));
+    assert_eq!((told.file, told.inode, told.size), (File::Next, bed.inode("log.1"), 7));
 }

@@ -107,7 +107,7 @@ fn a_compressed_file_is_asked_for_again_by_its_own_number_and_identity() {
     bed.bytes("log", b"new\n", 0);
     let have = |offset| Some(Position { inode: there, offset });
     let found = bed.finder().compare(bed.files.get(0), have(7), &Asked::default()).unwrap();
-    let id = Some(Token::of_file(&found.facts.id));
+    let id = Some(Token::of_packed_file(&found.facts.id));
     for asked in [Asked::default(), Asked { id, ..Asked::default() }] {
         let told = bed.ask_two(there, 7, asked).unwrap();
         assert_eq!(told, (File::Same, there, 7, old[7..].to_vec()));
@@ -282,4 +282,26 @@ fn protocol_1_steps_over_what_is_compressed() {
     let found = bed.finder().find(bed.files.get(0), have).unwrap();
     let status = found.status;
     assert_eq!((status.verdict, status.inode), (crate::proto::status::Verdict::Lost, log));
+}
+
+/// Found by the simulation: a generation was fetched to its end out of a compressed file, and that was deleted.
+/// The file's birth, at which it was compressed, after the next generations began, was taken for that of the
+/// generation: they were skipped, though they were there.
+#[test]
+fn what_is_later_than_a_compressed_generation_is_not_known_by_the_birth_of_its_file() {
+    let bed = Bed::new();
+    let (old, new) = (text("old", 10), text("new", 10));
+    let next = bed.bytes("log.1", &new, 100);
+    bed.tick();
+    bed.bytes("log", b"newest\n", 0);
+    bed.tick();
+    let packed = bed.bytes("log.2.gz", &gzipped(&old), 200);
+    let have = Position { inode: packed, offset: old.len() as u64 - 1 };
+    let asked = has(&old, old.len() - 1);
+    let found = bed.finder().compare(bed.files.get(0), Some(have), &asked).unwrap();
+    let told = found.answer(Token::of_number(1));
+    let asked = Asked { id: Some(told.id), seen_ns: Some(told.mtime_ns), ..has(&old, old.len()) };
+    fs::remove_file(bed.base.join("log.2.gz")).unwrap();
+    let follows = bed.ask_two(packed, old.len(), asked).unwrap();
+    assert_eq!(follows, (File::Lost(Why::Gone), next, 0, new));
 }
