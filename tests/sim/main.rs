@@ -3,8 +3,11 @@
 #[path = "../common/tally.rs"]
 mod tally;
 
+mod align;
+mod deeds;
 mod disk;
 mod fs;
+mod host;
 mod kept;
 mod link;
 mod mutants;

@@ -1,11 +1,7 @@
 //! What must be true of the disk, whatever happened.
 //!
-//! The copy and its archives, in the order of their creation, are *pieces* of the generations: each
-//! one holds a generation from its beginning (or, where somebody renamed the copy, from where the
-//! piece before ended), and before the next generation begins, all of it. Leaving one early, or
-//! passing one over, needs a reason: a `lost` event that named the generation left, or one of the
-//! honest exceptions in [`Rules`]. No reason allows a byte that is not the generation's at its place,
-//! and none a byte twice.
+//! The copy and its archives, in the order of their creation, are *pieces* of the generations: see
+//! [`crate::align`].
 //!
 //! The manifest has one line that counts for every archive, and its digest and its length are those of
 //! the archive; but not yet for one whose rotation is not over. All of its lines are good, but for a
@@ -14,7 +10,7 @@
 //! At any time all archives have to be so, and of the copy what the pointer calls durable. The rest
 //! of the copy is open after a power loss or a failed sync, until it was compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +21,7 @@ use fetchlogs::fetch::pointer::{Held, Pointer, State, parse_pointer, scratch_pat
 use fetchlogs::pos::FileId;
 use fetchlogs::proto::digest::Whole;
 
+use crate::align::{Loss, Truth};
 use crate::disk::{Node, NodeNo};
 use crate::fs::{Names, Shared};
 use crate::world::World;
@@ -39,6 +36,9 @@ pub struct Rules {
     pub silent_when_empty: bool,
     /// Somebody renames copies.
     pub continued: bool,
+    /// Protocol 2 is spoken to one of ours: what some file still has is not left out, and what none has is
+    /// not left out in silence.
+    pub exact: bool,
     /// Archives grow: what is behind the end that their line says is never believed.
     pub late: bool,
     /// The last one that is whole gets all that came late, since nothing is taken away at its source.
@@ -55,21 +55,20 @@ pub enum Moment {
     InStep,
 }
 
-struct Piece<'a> {
-    path: &'a Path,
+pub struct Piece<'a> {
+    pub path: &'a Path,
     node: &'a Node,
-    bytes: &'a [u8],
+    pub bytes: &'a [u8],
     is_copy: bool,
+    /// What the manifest says of it.
+    pub line: Option<Line>,
 }
-
-/// A generation and how much of it is had; before the first, nothing.
-type Reached = Option<(usize, usize)>;
 
 pub fn judge(
     shared: &Shared,
     names: &Names,
     world: &World,
-    lost: &[u64],
+    lost: &[Loss],
     rules: Rules,
     moment: Moment,
 ) -> Result<(), String> {
@@ -96,18 +95,15 @@ pub fn judge(
         }
     }
     check_manifest(shared, names, &mut pieces, pointer.as_ref(), rules)?;
-    let reached = align(&pieces, world, lost, rules)?;
-    let last = world.generations.len() - 1;
-    let all = |&(number, length): &(usize, usize)| {
-        length >= world.generations[number].due()
-            && (number + 1..=last).all(|later| world.generations[later].bytes.is_empty())
-    };
+    let truth = Truth { world, lost, rules };
+    truth.check_losses()?;
+    let reached = truth.align(&pieces)?;
     if moment == Moment::InStep && rules.late_whole {
         check_late(shared, names, &pieces, world)?;
     }
-    if moment == Moment::InStep && !reached.iter().flatten().any(all) {
+    if moment == Moment::InStep && !reached.iter().flatten().any(|&at| truth.is_all(at)) {
         let newest = reached.iter().flatten().max();
-        return Err(format!("not in step: {newest:?} of {last}"));
+        return Err(format!("not in step: {newest:?} of {}", world.generations.len() - 1));
     }
     Ok(())
 }
@@ -117,13 +113,13 @@ pub fn judge_has(
     shared: &Shared,
     names: &Names,
     world: &World,
-    lost: &[u64],
+    lost: &[Loss],
     rules: Rules,
     at: (usize, usize),
 ) -> Result<(), String> {
     let mut pieces = pieces(shared, names);
     check_manifest(shared, names, &mut pieces, read_pointer(shared, names)?.as_ref(), rules)?;
-    let reached = align(&pieces, world, lost, rules)?;
+    let reached = Truth { world, lost, rules }.align(&pieces)?;
     // Where nothing came behind it, an empty generation is as good as the one before.
     let has = |&had: &(usize, usize)| {
         let (number, length) = had;
@@ -246,6 +242,7 @@ fn check_manifest(
         if len != piece.bytes.len() || line.digest != digest {
             return Err(format!("{} is not what its line says: {line:?}", piece.path.display()));
         }
+        piece.line = Some(line);
     }
     Ok(())
 }
@@ -273,7 +270,7 @@ fn pieces<'a>(shared: &'a Shared, names: &Names) -> Vec<Piece<'a>> {
         .map(|(number, path)| {
             let node = &shared.disk.nodes[&number];
             let is_copy = path == names.copy.as_os_str();
-            Piece { path: Path::new(path), node, bytes: node.bytes(), is_copy }
+            Piece { path: Path::new(path), node, bytes: node.bytes(), is_copy, line: None }
         })
         .collect()
 }
@@ -281,80 +278,4 @@ fn pieces<'a>(shared: &'a Shared, names: &Names) -> Vec<Piece<'a>> {
 /// Bytes that have a place in a generation.
 pub fn bytes_judged(shared: &Shared, names: &Names) -> u64 {
     pieces(shared, names).iter().map(|piece| piece.bytes.len() as u64).sum()
-}
-
-/// How far the pieces can have got, every way they can be read.
-fn align(
-    pieces: &[Piece<'_>],
-    world: &World,
-    lost: &[u64],
-    rules: Rules,
-) -> Result<BTreeSet<Reached>, String> {
-    let mut reached: BTreeSet<Reached> = BTreeSet::from([None]);
-    for piece in pieces {
-        let mut next = BTreeSet::new();
-        for &from in &reached {
-            for (number, offset) in beginnings(from, world, lost, rules) {
-                if world.generations[number].bytes[offset..].starts_with(piece.bytes) {
-                    next.insert(Some((number, offset + piece.bytes.len())));
-                }
-            }
-        }
-        if next.is_empty() {
-            return Err(explain(piece, world, &reached));
-        }
-        reached = next;
-    }
-    Ok(reached)
-}
-
-/// Where a piece may begin after `from` was reached.
-fn beginnings(from: Reached, world: &World, lost: &[u64], rules: Rules) -> Vec<(usize, usize)> {
-    let count = world.generations.len();
-    let Some((number, offset)) = from else { return (0..count).map(|first| (first, 0)).collect() };
-    let mut found = Vec::new();
-    if rules.continued {
-        found.push((number, offset));
-    }
-    let told = rules.silent_gaps || lost.contains(&world.inode_of(number));
-    let first_unread = if offset == 0 { number } else { number + 1 };
-    let mut gap = offset < world.generations[number].due();
-    for later in number + 1..count {
-        let same_number = |one| world.inode_of(one) == world.inode_of(later);
-        let replaced = || rules.silent_when_empty && (first_unread..later).any(same_number);
-        if !gap || told || replaced() {
-            found.push((later, 0));
-        } else if !rules.silent_when_empty {
-            break;
-        }
-        gap |= !world.generations[later].bytes.is_empty();
-    }
-    found
-}
-
-/// Says of a piece that fits nowhere what it is.
-fn explain(piece: &Piece<'_>, world: &World, reached: &BTreeSet<Reached>) -> String {
-    let fits = |generation: &[u8]| {
-        generation.iter().zip(piece.bytes).take_while(|(one, other)| one == other).count()
-    };
-    let (best, equal) = world
-        .generations
-        .iter()
-        .enumerate()
-        .map(|(number, generation)| (number, fits(&generation.bytes)))
-        .max_by_key(|&(_, equal)| equal)
-        .unwrap_or_default();
-    let before = reached.iter().map(|at| match at {
-        Some((number, length)) => {
-            format!("{length} of {} bytes of {number}", world.generations[*number].bytes.len())
-        }
-        None => "nothing".to_owned(),
-    });
-    format!(
-        "{}: {} bytes, {equal} of them are those of generation {best} with {} bytes; before it: {}",
-        piece.path.display(),
-        piece.bytes.len(),
-        world.generations[best].bytes.len(),
-        before.collect::<Vec<_>>().join(" or "),
-    )
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::fs::{Chances, Names};
+use crate::host::{Host, Naming};
 use crate::oracle::Rules;
 use crate::rng::Rng;
 use crate::world::Habits;
@@ -121,7 +122,12 @@ impl Plan {
         // An honest exception: where a copy was renamed, the new one has nothing yet to compare with a
         // source whose number may have been used again.
         let lossy = weather.renamed == 0 && some(&[1]) * some(&[1]) == 1;
+        let exact = !hosting.one && !hosting.original;
+        let host = if exact { Host::draw(rng, lossy) } else { Host::default() };
+        let mut some = |of: &[u64]| if rng.coin() { rng.pick(of) } else { 0 };
+        let host = host.tamed(weather.renamed > 0, false);
         let habits = Habits {
+            host,
             keep: (lossy && some(&[1]) == 1).then_some(1 + some(&[1, 2, 4]) as usize),
             reuse: lossy && some(&[1]) == 1,
             truncation: lossy && some(&[1]) == 1,
@@ -129,10 +135,14 @@ impl Plan {
             no_leases: some(&[1]) == 1,
             bursts: some(&[1]) == 1,
             too_late: hosting.late && !hosting.one && !hosting.original,
-            common: if lossy { 0 } else { some(&[5, 40, 300]) as usize },
+            // An honest exception: a log that is emptied and begins anew with the bytes that are looked at
+            // is taken for the old one.
+            common: if lossy || host.copied > 0 { 0 } else { some(&[5, 40, 300]) as usize },
             rotations: rng.pick(&[50, 200, 1000]),
             line_max: rng.pick(&[5, 40, 200]),
         };
+        let deleting = habits.keep.is_some() || habits.reuse || habits.truncation;
+        let habits = Habits { host: host.tamed(false, deleting), ..habits };
         let together = rng.pick(&[0, 0, 0, 5000, 10_000]);
         let sources = if together > 0 { rng.pick(&[1, 2, 3, 3]) } else { 1 };
         Plan {
@@ -157,7 +167,7 @@ impl Plan {
             once: rng.below(4) == 0,
             // An honest exception: under a number that is used again, nothing tells an empty file from
             // the one that was there before, until it has a byte.
-            last_line: if habits.reuse || habits.truncation { 20 } else { rng.pick(&[0, 20]) },
+            last_line: if lossy || host.copied > 0 { 20 } else { rng.pick(&[1, 20]) },
         }
     }
 
@@ -190,6 +200,17 @@ impl Plan {
             ("recheck", hosting.late),
             ("once", self.once),
             ("renamed", weather.renamed > 0),
+            ("stamps", habits.host.naming == Naming::Stamp),
+            ("apart", habits.host.apart),
+            ("birthless", habits.host.no_births),
+            ("copied", habits.host.copied > 0),
+            ("between", habits.host.between),
+            ("packed", habits.host.packed > 0),
+            ("damaged", habits.host.damaged > 0),
+            ("powerless", habits.host.power > 0),
+            ("rollback", habits.host.rollback > 0),
+            ("restored", habits.host.restored > 0),
+            ("unlinked", habits.host.deleted > 0),
             ("deleted", habits.keep.is_some()),
             ("reuse", habits.reuse && habits.keep.is_some()),
             ("truncation", habits.truncation),
@@ -218,9 +239,10 @@ impl Plan {
             silent_gaps: self.hosting.original,
             silent_when_empty: truncation || reuse && one,
             continued: self.weather.renamed > 0,
+            exact: !one,
             late: self.habits.too_late,
             late_whole: self.habits.too_late
-                && !(truncation || reuse || self.habits.keep.is_some()),
+                && !(truncation || reuse || self.habits.keep.is_some() || self.habits.host.lossy),
         }
     }
 }

@@ -259,6 +259,10 @@ impl Run {
             totals.rotations += scene.world.rotations;
             totals.truncations += scene.world.truncations;
             totals.deletions += scene.world.deletions;
+            totals.source_powers += scene.world.powers;
+            totals.copies += scene.world.copies;
+            totals.packings += scene.world.packings;
+            totals.restorations += scene.world.restorations;
             totals.lost += site.lost.len() as u64;
             totals.sites.add(&site::Counts { served: site.served(), ..site.counts });
             totals.bytes += bytes_judged(&self.fs.inner(), site.fs.names());

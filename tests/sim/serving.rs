@@ -30,7 +30,7 @@ use fetchlogs::sys::logs::{Logs, Stream};
 use crate::original::Original;
 use crate::rng::Rng;
 use crate::wire::{End, Plug};
-use crate::world::{LOG, World};
+use crate::world::{LOG, OLD, World};
 
 pub const TIMES: Times = Times {
     request: Duration::from_secs(5),
@@ -208,7 +208,9 @@ pub struct Serving {
 
 /// The table of what is served.
 fn files() -> Files {
-    let text = format!("listen 127.0.0.1:1\nallow 127.0.0.1\nfile {LOG}\n");
+    let text = format!(
+        "listen 127.0.0.1:1\nallow 127.0.0.1\nfile {LOG} {LOG}.* {LOG}-* {OLD}/log.* {OLD}/log-*\n"
+    );
     let config = parse_serve("simulation", text.as_bytes()).unwrap();
     Files::new(config.files, |path| path.to_path_buf())
 }

@@ -21,6 +21,8 @@ use fetchlogs::pos::FileId;
 use fetchlogs::status::event::{Event, Fault};
 use fetchlogs::sys::fs::Fs;
 
+use crate::align::Loss;
+use crate::deeds::Deed;
 use crate::fs::SimFs;
 use crate::link::Dialled;
 use crate::plan::{Hosting, Weather};
@@ -28,7 +30,7 @@ use crate::rng::Rng;
 use crate::serving::{Meanwhile, Served, Serving, SimLogs};
 use crate::visitor::Visitor;
 use crate::wire::{End, Wire};
-use crate::world::{Deed, LOG, World};
+use crate::world::{LOG, World};
 
 fn timing(late: bool) -> Timing {
     let recheck = if late { Recheck::After(Duration::from_secs(75)) } else { Recheck::Never };
@@ -88,7 +90,9 @@ pub struct Site {
     pub began: Instant,
     pub rng: Rng,
     pub trace: bool,
-    pub lost: Vec<u64>,
+    pub lost: Vec<Loss>,
+    /// The generation was asked for by its first bytes, so without a digest.
+    blind: bool,
     pub counts: Counts,
     /// The copy and the position of which the responder was told last that it is durable.
     pub acknowledged: Option<(FileId, u64)>,
@@ -153,6 +157,7 @@ impl Site {
             rng,
             trace: false,
             lost: Vec::new(),
+            blind: false,
             counts: Counts::default(),
             acknowledged: None,
             goal: Goal::Follow,
@@ -252,6 +257,10 @@ impl Site {
             if deed == Deed::Truncated && self.hosting.original {
                 self.notice_truncation();
             }
+        }
+        let dead = std::mem::take(&mut self.logs.scene().world.dead);
+        if dead {
+            self.kill_responder(true);
         }
         if self.rng.hits(self.weather.jumps) {
             self.counts.jumps += 1;
@@ -465,6 +474,7 @@ impl Site {
                 }
             }
             Output::Ask(request) => {
+                self.blind |= request.have.is_some_and(|have| have.offset <= 1);
                 let request = self.entry.with_samples(request);
                 let sent = main.as_mut().map_or(Ok(()), |conn| conn.ask(request.clone()));
                 self.say(|| format!("ask {request:?}"));
@@ -530,14 +540,22 @@ impl Site {
         self.say(|| format!("EVENT {event}"));
         self.counts.events += 1;
         match event {
-            Event::Lost { inode, .. } => {
+            Event::Lost { inode, offset, end } => {
                 self.told_lost = true;
-                self.lost.push(inode.number());
+                let (from, to) = (Some(*offset), *end);
+                self.lost.push(Loss { inode: inode.number(), from, to, blind: self.blind });
             }
             // What is kept apart may be all that there is of it.
             Event::TailCut { kept: Some(_), .. } => {
-                self.lost.extend(self.entry.core.generation().map(|known| known.inode.number()));
+                let known = self.entry.core.generation().map(|known| known.inode.number());
+                self.lost.extend(known.map(|inode| Loss {
+                    inode,
+                    from: None,
+                    to: None,
+                    blind: true,
+                }));
             }
+            Event::Rotated { .. } => self.blind = false,
             Event::Late { bytes, .. } => self.counts.late_bytes += bytes,
             _ => {}
         }

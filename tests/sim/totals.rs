@@ -16,6 +16,10 @@ pub struct Totals {
     pub rotations: u64,
     pub truncations: u64,
     pub deletions: u64,
+    pub source_powers: u64,
+    pub copies: u64,
+    pub packings: u64,
+    pub restorations: u64,
     pub lost: u64,
     /// Lives that fetched once, and how many of their sources said that all is here.
     pub once: u64,
@@ -56,6 +60,10 @@ impl Totals {
             ("rotations", self.rotations),
             ("truncations in place", self.truncations),
             ("deletions of rotated files", self.deletions),
+            ("power losses of source hosts", self.source_powers),
+            ("copies before a truncation", self.copies),
+            ("files compressed", self.packings),
+            ("logs restored from a backup", self.restorations),
             ("losses told", self.lost),
             ("bytes judged", self.bytes),
         ] {
@@ -73,6 +81,10 @@ impl Totals {
         self.rotations += one.rotations;
         self.truncations += one.truncations;
         self.deletions += one.deletions;
+        self.source_powers += one.source_powers;
+        self.copies += one.copies;
+        self.packings += one.packings;
+        self.restorations += one.restorations;
         self.lost += one.lost;
         self.once += one.once;
         self.once_complete += one.once_complete;

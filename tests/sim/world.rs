@@ -1,23 +1,32 @@
-//! The host that writes the log: files that grow, are rotated, cut and deleted, and the truth of it.
+//! The host that writes the log: its files, on a disk of their own, and the truth of them.
 //!
-//! Byte `o` of generation `k` is a function of both, and never 0x07, which protocol 1 can't carry. At
-//! one offset any two of 255 neighbouring generations have different bytes, so a foreign byte is
-//! always seen; but with a common beginning, as logs have, the first bytes of all are the same.
+//! Byte `o` of generation `k` is a function of both (in protocol 1 never 0x07, which it can't carry). At one
+//! offset any two of many neighbouring generations have different bytes, so a foreign byte is always
+//! seen; but with a common beginning, as logs have, the first bytes of all are the same.
 //!
-//! A generation is what one file has from its creation, or from its truncation, on. Here files are
-//! kept for ever; what has no name any more can only be read by who has it open.
+//! A *generation* is what one file has from its creation, or from when it was cut, on, as long as it only
+//! grows. Where a file becomes an earlier state of itself, or another than it was by a power loss, a new one
+//! begins, which *shares* the bytes with the one before that are the same. Generations are kept for ever; what
+//! has no name any more can only be read by who has it open. What is done to the files is in [`crate::deeds`].
 
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fetchlogs::pos::{FileFacts, FileId, Writers};
-use fetchlogs::sys::logs::Logs;
+use fetchlogs::sys::logs::{Logs, Stream};
+use fetchlogs::sys::unpack::Format;
 
+use crate::deeds::Step;
+use crate::disk::{Disk, NodeNo, name_in};
+use crate::host::Host;
 use crate::rng::Rng;
-use crate::serving::TIMES;
 
 pub const LOG: &str = "/var/log/log";
+
+/// Where the host may keep rotated files.
+pub const OLD: &str = "/var/log/old";
 
 /// Time of the world's beginning, in nanoseconds since 1970.
 const BEGINNING_NS: u64 = 1_790_000_000_000_000_000;
@@ -45,22 +54,33 @@ pub struct Habits {
     pub rotations: u64,
     /// The most that is written at once.
     pub line_max: u64,
+    /// The rest of them: only where protocol 2 is spoken.
+    pub host: Host,
 }
 
 impl Habits {
-    /// Nothing is ever taken away, so what was there once can be found.
+    /// Nothing is ever taken away or moved to another file, so what was there once can be found there.
     pub fn is_kept(&self) -> bool {
-        self.keep.is_none() && !self.reuse && !self.truncation
+        let lossy = self.keep.is_some() || self.reuse || self.truncation || self.host.lossy;
+        !lossy && self.host.copied == 0 && self.host.packed == 0
     }
 }
 
-/// What the log had, from a creation or truncation to the next.
+/// What a file had, from a creation or cut to the next.
 #[derive(Debug)]
 pub struct Generation {
     pub bytes: Vec<u8>,
     /// So many of them were written before it had ended; all if none came too late.
     pub in_time: Option<usize>,
+    /// The file that it began in, and the numbers of all that had it.
     pub file: usize,
+    pub inodes: BTreeSet<u64>,
+    /// The generation that the first so many bytes are from.
+    pub shares: Option<(usize, usize)>,
+    /// A file ended here that was not all of it: who has so much can't know that there was more.
+    pub ends: BTreeSet<usize>,
+    /// It was cut or replaced at its own path: who has not seen it by then never hears of it.
+    pub overwritten: bool,
 }
 
 impl Generation {
@@ -75,10 +95,23 @@ pub struct LogFile {
     pub inode: u64,
     /// The generation it has now.
     pub generation: usize,
-    named: bool,
-    writers: bool,
-    birth_ns: u64,
-    modified_ns: u64,
+    /// How many bytes of it.
+    pub have: usize,
+    /// They are compressed; whether all are there.
+    pub packed: Option<bool>,
+    pub named: bool,
+    pub writers: bool,
+    pub birth_ns: u64,
+    pub modified_ns: u64,
+    /// Since when it is a rotated one.
+    pub retired_ns: u64,
+}
+
+/// A rotated file and the name it has.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    pub path: PathBuf,
+    pub file: usize,
 }
 
 #[derive(Debug)]
@@ -88,42 +121,42 @@ pub struct World {
     pub now_ns: u64,
     pub generations: Vec<Generation>,
     pub files: Vec<LogFile>,
-    /// The file at the path; none between a renaming and the next creation.
-    current: Option<usize>,
+    pub disk: Disk,
     /// The newest first.
-    rotated: Vec<usize>,
-    free_inodes: Vec<u64>,
+    pub rotated: Vec<Slot>,
+    /// What is under way, as a rotation is: before the next deed.
+    pub steps: VecDeque<Step>,
+    /// A state that can be brought back: a generation, and so much of it.
+    pub backup: Option<(usize, usize)>,
+    pub free_inodes: Vec<u64>,
     /// For the content.
     key: u64,
+    /// Some bytes are in no file any more.
+    pub gone: bool,
+    /// It has lost power, and whoever ran here is no more.
+    pub dead: bool,
     pub rotations: u64,
     pub truncations: u64,
     pub deletions: u64,
+    pub powers: u64,
+    pub packings: u64,
+    pub copies: u64,
+    pub restorations: u64,
 }
 
 /// For the trace: the generations of all files that have names, from the current to the oldest, each
 /// with its inode number and length.
 impl std::fmt::Display for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.current.is_none() {
-            f.write_str("none ")?;
-        }
-        for (_, number) in self.paths() {
+        for (path, number) in self.paths() {
             let file = &self.files[number];
+            let name = path.file_name().unwrap_or_default().display();
             let open = if file.writers { "+" } else { "" };
-            let (inode, length) = (file.inode, self.bytes(number).len());
-            write!(f, "{}={inode}:{length}{open} ", file.generation)?;
+            let packed = file.packed.map_or("", |all| if all { "packed " } else { "packing " });
+            write!(f, "{name}={packed}{}({}):{}{open} ", file.generation, file.inode, file.have)?;
         }
         Ok(())
     }
-}
-
-/// What was done, as far as others have to react at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deed {
-    Ordinary,
-    /// A follower is told of it before the file grows again: a file that was cut and is longer than
-    /// before at the next look can't be told from one that grew.
-    Truncated,
 }
 
 impl World {
@@ -135,164 +168,124 @@ impl World {
             now_ns: BEGINNING_NS,
             generations: Vec::new(),
             files: Vec::new(),
-            current: None,
+            disk: Disk::new(false, false),
             rotated: Vec::new(),
+            steps: VecDeque::new(),
+            backup: None,
             free_inodes: Vec::new(),
             key,
+            gone: false,
+            dead: false,
             rotations: 0,
             truncations: 0,
             deletions: 0,
+            powers: 0,
+            packings: 0,
+            copies: 0,
+            restorations: 0,
         };
         world.create();
         world
     }
 
     fn byte(&self, generation: usize, offset: usize) -> u8 {
-        let mut rng = Rng::new(self.key ^ offset as u64);
         let generation = if offset < self.habits.common { 0 } else { generation as u64 };
-        let value = ((rng.next() % 255 + generation * 7) % 255) as u8;
+        let mut place = (self.key ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        place ^= place >> 29;
+        let value = (place.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) + generation * 7;
+        if self.habits.host.bells {
+            return value as u8;
+        }
+        let value = (value % 255) as u8;
         if value >= fetchlogs::proto::ALIVE { value + 1 } else { value }
     }
 
-    fn create(&mut self) {
+    /// A generation that begins in `file` with the first `shared` bytes of another one.
+    pub fn begin(&mut self, file: usize, from: Option<(usize, usize)>) -> usize {
+        let shares = from.filter(|&(_, shared)| shared > 0);
+        let bytes = shares
+            .map_or(Vec::new(), |(from, shared)| self.generations[from].bytes[..shared].to_vec());
+        self.generations.push(Generation {
+            bytes,
+            in_time: None,
+            file,
+            inodes: self.files.get(file).map(|file| file.inode).into_iter().collect(),
+            shares,
+            ends: BTreeSet::new(),
+            overwritten: false,
+        });
+        self.generations.len() - 1
+    }
+
+    /// A file of that name and an identity of its own, and no bytes yet of the generation.
+    pub fn new_file(&mut self, path: &Path, generation: usize) -> usize {
         let reused = if self.habits.reuse { self.free_inodes.pop() } else { None };
-        let inode = reused.unwrap_or(5000 + self.files.len() as u64);
         let file = self.files.len();
-        self.generations.push(Generation { bytes: Vec::new(), in_time: None, file });
+        let number = self.disk.create(path);
+        assert_eq!(number_of(file), number);
+        let inode = reused.unwrap_or(5000 + file as u64);
+        self.generations[generation].inodes.insert(inode);
         self.files.push(LogFile {
             inode,
-            generation: self.generations.len() - 1,
+            generation,
+            have: 0,
+            packed: None,
             named: true,
             writers: true,
             // So that no two are equal.
             birth_ns: self.now_ns + file as u64,
             modified_ns: self.now_ns + file as u64,
+            retired_ns: u64::MAX,
         });
-        self.current = Some(file);
+        file
     }
 
-    fn grow(&mut self, file: usize, count: u64) {
+    pub fn create(&mut self) {
+        let generation = self.begin(self.files.len(), None);
+        self.new_file(Path::new(LOG), generation);
+    }
+
+    /// The first bytes of its generation are written to a file, up to `have`, from where they are not.
+    pub fn fill(&mut self, file: usize, have: usize) {
+        let LogFile { generation, have: from, .. } = self.files[file];
+        let bytes = &self.generations[generation].bytes[from..have];
+        self.disk.nodes.get_mut(&number_of(file)).unwrap().write(bytes, from);
+        self.files[file].have = have;
+        self.touch(file);
+    }
+
+    pub fn touch(&mut self, file: usize) {
+        self.files[file].modified_ns = self.now_ns.max(self.files[file].birth_ns);
+    }
+
+    /// A line of `count` bytes is written to the file. If that has no more all of its generation, another
+    /// one begins here.
+    pub fn grow(&mut self, file: usize, count: u64) {
+        let LogFile { generation, have, .. } = self.files[file];
+        let whole = self.generations[generation].bytes.len() == have;
+        if !whole {
+            self.generations[generation].overwritten = true;
+            self.files[file].generation = self.begin(file, Some((generation, have)));
+        }
         let number = self.files[file].generation;
-        let from = self.generations[number].bytes.len();
-        let bytes: Vec<u8> =
-            (from..from + count as usize).map(|offset| self.byte(number, offset)).collect();
+        let until = have + count as usize;
+        let bytes: Vec<u8> = (have..until).map(|offset| self.byte(number, offset)).collect();
         self.generations[number].bytes.extend(bytes);
-        self.files[file].modified_ns = self.now_ns.max(self.files[file].birth_ns);
+        self.fill(file, until);
     }
 
-    /// The daemon writes, or somebody rotates. Says what was done.
-    pub fn act(&mut self) -> Deed {
-        if self.rng.hits(self.habits.rotations) {
-            let times = if self.habits.bursts { self.rng.between(1, 4) } else { 1 };
-            for _ in 0..times {
-                self.rotate();
-            }
-            return Deed::Ordinary;
-        }
-        let Some(current) = self.current else {
-            self.create();
-            return Deed::Ordinary;
-        };
-        if self.habits.truncation && self.rng.hits(100) {
-            self.truncate(current);
-            return Deed::Truncated;
-        }
-        let renamed: Vec<usize> =
-            self.rotated.iter().copied().filter(|&file| self.files[file].writers).collect();
-        if !renamed.is_empty() && self.rng.coin() {
-            let file = self.rng.pick(&renamed);
-            let too_late = !self.may_write_late(file);
-            if self.habits.too_late && !too_late && self.rng.hits(8000) {
-                // Left alone for so long that it has ended for everybody else.
-                self.append(current);
-                return Deed::Ordinary;
-            }
-            let closes = if self.habits.too_late { 500 } else { 3000 };
-            if self.rng.hits(closes) || too_late && !self.habits.too_late {
-                self.files[file].writers = false;
-            } else {
-                if too_late {
-                    self.end(file);
-                }
-                self.append(file);
-            }
-        } else {
-            self.append(current);
-        }
-        Deed::Ordinary
+    pub fn file_at(&self, path: &Path) -> Option<usize> {
+        self.disk.names.get(path.as_os_str()).map(|&number| file_of(number))
     }
 
-    fn append(&mut self, file: usize) {
-        let count = self.rng.between(1, self.habits.line_max);
-        self.grow(file, count);
-    }
-
-    /// A renamed file to which nothing was written for the linger time has ended, whoever has it open:
-    /// what is written later is too late, and protocol 1 has no way to come back to it.
-    fn may_write_late(&self, file: usize) -> bool {
-        let quiet = self.now_ns.saturating_sub(self.files[file].modified_ns);
-        u128::from(quiet) < TIMES.linger.as_nanos()
-    }
-
-    /// What is written to it from now on is too late.
-    fn end(&mut self, file: usize) {
-        let generation = &mut self.generations[self.files[file].generation];
-        generation.in_time.get_or_insert(generation.bytes.len());
-    }
-
-    fn rotate(&mut self) {
-        let Some(current) = self.current.take() else { return self.create() };
-        self.rotations += 1;
-        self.rotated.insert(0, current);
-        self.files[current].writers = self.habits.late_writers && self.rng.coin();
-        while self.habits.keep.is_some_and(|keep| self.rotated.len() > keep) {
-            let Some(oldest) = self.rotated.pop() else { break };
-            self.files[oldest].named = false;
-            self.files[oldest].writers = false;
-            self.free_inodes.push(self.files[oldest].inode);
-            self.deletions += 1;
-        }
-        if self.rng.hits(8000) {
-            self.create();
-        }
-    }
-
-    fn truncate(&mut self, file: usize) {
-        self.truncations += 1;
-        self.generations.push(Generation { bytes: Vec::new(), in_time: None, file });
-        self.files[file].generation = self.generations.len() - 1;
-        self.files[file].modified_ns = self.now_ns.max(self.files[file].birth_ns);
-    }
-
-    /// From now on only what is needed for everybody to get in step: whoever wrote has ended, and
-    /// there is a log. `last` is written, so that the last generation has something.
-    pub fn settle(&mut self, last: u64) {
-        if self.current.is_none() {
-            self.create();
-        }
-        for &file in &self.rotated {
-            self.files[file].writers = false;
-        }
-        if let Some(current) = self.current.filter(|_| last > 0) {
-            self.grow(current, last);
-        }
-    }
-
-    fn file_at(&self, path: &Path) -> Option<usize> {
-        if path == Path::new(LOG) {
-            return self.current;
-        }
-        let name = path.to_str()?.strip_prefix(LOG)?.strip_prefix('.')?;
-        self.rotated.get(name.parse::<usize>().ok()?.checked_sub(1)?).copied()
-    }
-
+    /// What can be read from a file.
     pub fn bytes(&self, file: usize) -> &[u8] {
-        &self.generations[self.files[file].generation].bytes
+        self.disk.nodes.get(&number_of(file)).map_or(&[], |node| node.bytes())
     }
 
     /// The file at the path.
     pub fn current(&self) -> Option<usize> {
-        self.current
+        self.file_at(Path::new(LOG))
     }
 
     /// The newest generation, and how many bytes of it there are.
@@ -307,28 +300,74 @@ impl World {
 
     /// The files that have names, from the current to the oldest, and their names.
     pub fn paths(&self) -> Vec<(PathBuf, usize)> {
-        let rotated = self.rotated.iter().enumerate();
-        let rotated = rotated.map(|(at, &file)| (PathBuf::from(format!("{LOG}.{}", at + 1)), file));
-        self.current.map(|file| (PathBuf::from(LOG), file)).into_iter().chain(rotated).collect()
+        let current = self.current().map(|file| (PathBuf::from(LOG), file));
+        let rotated = self.rotated.iter().map(|slot| (slot.path.clone(), slot.file));
+        current.into_iter().chain(rotated).collect()
     }
+
+    /// How many of the first bytes of a generation are the same in another one, since it shares them.
+    pub fn shared(&self, one: usize, other: usize) -> usize {
+        let (mut older, mut newer) = (one.min(other), one.max(other));
+        let mut shared = usize::MAX;
+        while older != newer {
+            let Some((from, count)) = self.generations[newer].shares else { return 0 };
+            shared = shared.min(count);
+            (older, newer) = (older.min(from), older.max(from));
+        }
+        shared.min(self.generations[older].bytes.len())
+    }
+
+    /// How many of its first bytes are in some file that has a name.
+    pub fn to_be_had(&self, generation: usize) -> usize {
+        let named = self.disk.names.values().map(|&number| &self.files[file_of(number)]);
+        named
+            .filter(|file| file.packed != Some(false))
+            .map(|file| file.have.min(self.shared(file.generation, generation)))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// A host without power answers nobody.
+    fn check_alive(&self) -> io::Result<()> {
+        if self.dead { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+    }
+
+    /// Notices whether something was lost by what was just done.
+    pub fn take_stock(&mut self) {
+        self.gone = self.gone
+            || (0..self.generations.len())
+                .any(|one| self.to_be_had(one) < self.generations[one].bytes.len());
+    }
+}
+
+pub fn number_of(file: usize) -> NodeNo {
+    file as NodeNo + 1
+}
+
+pub fn file_of(number: NodeNo) -> usize {
+    number as usize - 1
 }
 
 impl Logs for World {
     type File = usize;
 
     fn open(&self, path: &Path) -> io::Result<usize> {
+        self.check_alive()?;
         self.file_at(path).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn names(&self, _dir: &Path, _names_max: usize) -> io::Result<Vec<OsString>> {
-        let paths = self.paths().into_iter();
-        Ok(paths.filter_map(|(path, _)| path.file_name().map(OsString::from)).collect())
+    fn names(&self, dir: &Path, _names_max: usize) -> io::Result<Vec<OsString>> {
+        self.check_alive()?;
+        let names = self.disk.names.keys().filter_map(|path| name_in(path, dir));
+        Ok(names.map(OsString::from).collect())
     }
 
     fn facts(&self, &number: &usize) -> io::Result<FileFacts> {
+        self.check_alive()?;
         let file = &self.files[number];
+        let birth_ns = Some(file.birth_ns).filter(|_| !self.habits.host.no_births);
         Ok(FileFacts {
-            id: FileId { inode: file.inode, generation: None, birth_ns: Some(file.birth_ns) },
+            id: FileId { inode: file.inode, generation: None, birth_ns },
             device: 1,
             size: self.bytes(number).len() as u64,
             modified_ns: file.modified_ns,
@@ -337,23 +376,21 @@ impl Logs for World {
         })
     }
 
-    fn generation(&self, _: &usize) -> Option<u32> {
-        None
+    fn generation(&self, &file: &usize) -> Option<u32> {
+        self.habits.host.generations.then_some(file as u32 + 1)
     }
 
     fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        self.check_alive()?;
         self.file_at(path).map(|file| self.facts(&file)).transpose()
     }
 
     fn read_at(&self, &file: &usize, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.check_alive()?;
         let rest = self.bytes(file).get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);
         Ok(count)
-    }
-
-    fn wall_ns(&self) -> u64 {
-        self.now_ns
     }
 
     fn writers(&self, &file: &usize) -> Writers {
@@ -361,6 +398,40 @@ impl Logs for World {
             (true, _) => Writers::Unknown,
             (false, true) => Writers::Somebody,
             (false, false) => Writers::Nobody,
+        }
+    }
+
+    fn wall_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn stream(&self, &file: &usize) -> io::Result<Stream> {
+        self.check_alive()?;
+        Ok(Box::new(io::Cursor::new(self.bytes(file).to_vec())))
+    }
+}
+
+/// What `bytes` are compressed.
+pub fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    match format {
+        Format::Gzip => {
+            let level = flate2::Compression::fast();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        Format::Zstd => zstd::encode_all(bytes, 1).unwrap(),
+        Format::Xz => {
+            let options = lzma_rust2::XzOptions::with_preset(0);
+            let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        Format::Bzip2 => {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
         }
     }
 }
