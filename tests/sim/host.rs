@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use crate::rng::Rng;
 
-/// Whether hosts are drawn on which anything may happen: the log is deleted or restored from a backup, its
-/// file system knows no births, compressed files are damaged. What is wrong there is not all known yet to
-/// be the nature of things or a fault.
+/// Whether hosts are drawn on which anything may happen: logs are copied and emptied, rotated ones compressed
+/// and damaged, the log is deleted or restored from a backup, the host loses power, its file system knows
+/// no births. Of what is wrong there not all is known yet to be the nature of things or a fault.
 fn is_wild() -> bool {
     static WILD: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("FETCHLOGS_SIM_WILD").is_some());
@@ -56,6 +56,17 @@ pub struct Host {
 }
 
 impl Host {
+    /// Without what is drawn apart where copies are renamed here, or files deleted there.
+    pub fn tamed(mut self, renamed: bool, deleting: bool) -> Host {
+        if renamed && !is_wild() {
+            (self.copied, self.packed) = (0, 0);
+        }
+        if deleting && !is_wild() {
+            (self.power, self.rollback) = (0, 0);
+        }
+        self
+    }
+
     /// One that loses nothing, or one where everything may happen.
     pub fn draw(rng: &mut Rng, lossy: bool) -> Host {
         let mut some = |of: &[u64]| if rng.coin() { rng.pick(of) } else { 0 };
@@ -72,8 +83,10 @@ impl Host {
         };
         if lossy {
             host.lossy = true;
-            host.power = some(&[50, 300]) * u64::from(host.copied == 0);
             host.rollback = some(&[50, 200]);
+        }
+        if !is_wild() {
+            (host.copied, host.packed) = (0, 0);
         }
         if lossy && is_wild() {
             // An honest exception: without births only times tell a copy from the log that was emptied.

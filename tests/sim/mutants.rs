@@ -54,8 +54,8 @@ pub const MUTANTS: [(Mutant, u64); 16] = [
     (Mutant::CopyNotSynced, 0),
     (Mutant::ScratchNotSynced, 0),
     (Mutant::PointerNameNotSynced, 0),
-    (Mutant::StartNotSynced, 1600),
-    (Mutant::ArchiveNameNotSynced, 1000),
+    (Mutant::StartNotSynced, 1510),
+    (Mutant::ArchiveNameNotSynced, 8830),
     (Mutant::CopyNameNotSynced, 0),
     (Mutant::NotWrittenAgain, 0),
     (Mutant::SyncErrorsIgnored, 0),
@@ -64,8 +64,8 @@ pub const MUTANTS: [(Mutant, u64); 16] = [
     (Mutant::NotCut, 0),
     (Mutant::BootStays, 0),
     (Mutant::GroupNotSynced, 0),
-    (Mutant::GroupNamesNotSynced, 550),
-    (Mutant::WriteErrorsIgnored, 200),
+    (Mutant::GroupNamesNotSynced, 350),
+    (Mutant::WriteErrorsIgnored, 240),
     (Mutant::ManifestNotSynced, 0),
 ];
 

@@ -60,7 +60,8 @@ impl Visitor {
             let bytes = world.bytes(file);
             let to = rng.between(0, bytes.len() as u64);
             let from = rng.between(0, to);
-            let id = world.facts(&file).unwrap().id;
+            let mut id = world.facts(&file).unwrap().id;
+            id.generation = world.generation(&file);
             let extent = Extent {
                 path: LOG.as_bytes().to_vec(),
                 from,

@@ -1,5 +1,7 @@
 //! Every case of finding, on a real file system.
 
+use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::parse_serve;
+use crate::pos::Writers;
 use crate::sys::logs::DiskLogs;
 
 const LINGER: Duration = Duration::from_secs(60);
@@ -112,6 +115,75 @@ fn found(inode: Inode, from: Offset) -> Answer {
 
 fn lost(inode: Inode) -> Answer {
     Some((Verdict::Lost, inode, 0))
+}
+
+type AtOpen = dyn Fn(&Path) -> io::Result<()>;
+
+/// Files of a file system that tells no births, or with one that may not be looked at, and why.
+pub(super) struct Odd {
+    logs: DiskLogs,
+    births: bool,
+    denied: Option<(&'static str, i32)>,
+    /// This file is written anew after so many reads.
+    pub(super) rewrites: Option<(PathBuf, Cell<u32>)>,
+    /// What happens before a file is opened.
+    pub(super) at_open: Box<AtOpen>,
+}
+
+impl Odd {
+    pub(super) fn new(births: bool, denied: Option<(&'static str, i32)>) -> Odd {
+        let logs = DiskLogs::new().unwrap();
+        Odd { logs, births, denied, rewrites: None, at_open: Box::new(|_| Ok(())) }
+    }
+
+    pub(super) fn finder<'a>(&'a self, bed: &'a Bed) -> Finder<'a, Odd> {
+        let Finder { files, linger, wall_ns, .. } = bed.finder();
+        Finder { logs: self, files, linger, wall_ns }
+    }
+
+    fn seen(&self, mut facts: FileFacts) -> FileFacts {
+        facts.id.birth_ns = facts.id.birth_ns.filter(|_| self.births);
+        facts
+    }
+}
+
+impl Logs for Odd {
+    type File = fs::File;
+    fn open(&self, path: &Path) -> io::Result<fs::File> {
+        (self.at_open)(path)?;
+        self.logs.open(path)
+    }
+    fn names(&self, dir: &Path, most: usize) -> io::Result<Vec<OsString>> {
+        self.logs.names(dir, most)
+    }
+    fn facts(&self, file: &fs::File) -> io::Result<FileFacts> {
+        Ok(self.seen(self.logs.facts(file)?))
+    }
+    fn generation(&self, file: &fs::File) -> Option<u32> {
+        self.logs.generation(file).filter(|_| self.births)
+    }
+    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
+        match self.denied {
+            Some((name, error)) if path.ends_with(name) => Err(io::Error::from_raw_os_error(error)),
+            _ => Ok(self.logs.facts_at(path)?.map(|facts| self.seen(facts))),
+        }
+    }
+    fn read_at(&self, file: &fs::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.logs.read_at(file, buf, offset);
+        if let Some((path, left)) = &self.rewrites {
+            if left.get() == 1 {
+                fs::write(path, b"something else altogether, and longer").unwrap();
+            }
+            left.set(left.get().saturating_sub(1));
+        }
+        read
+    }
+    fn wall_ns(&self) -> u64 {
+        self.logs.wall_ns()
+    }
+    fn writers(&self, file: &fs::File) -> Writers {
+        self.logs.writers(file)
+    }
 }
 
 #[test]

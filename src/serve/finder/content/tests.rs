@@ -1,13 +1,11 @@
 //! Every case of comparing, on a real file system.
 
 use std::cell::Cell;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 
-use super::super::tests::Bed;
+use super::super::tests::{Bed, Odd};
 use super::*;
-use crate::pos::Writers;
 use crate::proto::refusal::Code;
 use crate::sys::logs::DiskLogs;
 
@@ -316,76 +314,6 @@ fn a_range_is_proved_of_what_has_the_identity_or_either_sample() {
     assert_eq!(bed.prove((old, 9), 2, id), Ok((File::Same, old, 2)));
     let other = Asked { id: Token::parse(b"1.2.3"), ..Asked::default() };
     assert_eq!(bed.prove((old, 9), 2, other), Ok((File::Lost(Why::Gone), old, 0)));
-}
-
-/// What is done meanwhile.
-type Deed = Box<dyn Fn(&Path) -> io::Result<()>>;
-
-/// Files of a file system that tells no births, or with one that may not be looked at, and why.
-struct Odd {
-    logs: DiskLogs,
-    births: bool,
-    denied: Option<(&'static str, i32)>,
-    /// This file is written anew after so many reads.
-    rewrites: Option<(PathBuf, Cell<u32>)>,
-    /// What happens before a file is opened.
-    at_open: Deed,
-}
-
-impl Odd {
-    fn new(births: bool, denied: Option<(&'static str, i32)>) -> Odd {
-        let logs = DiskLogs::new().unwrap();
-        Odd { logs, births, denied, rewrites: None, at_open: Box::new(|_| Ok(())) }
-    }
-
-    fn finder<'a>(&'a self, bed: &'a Bed) -> Finder<'a, Odd> {
-        let Finder { files, linger, wall_ns, .. } = bed.finder();
-        Finder { logs: self, files, linger, wall_ns }
-    }
-
-    fn seen(&self, mut facts: FileFacts) -> FileFacts {
-        facts.id.birth_ns = facts.id.birth_ns.filter(|_| self.births);
-        facts
-    }
-}
-
-impl Logs for Odd {
-    type File = fs::File;
-    fn open(&self, path: &Path) -> io::Result<fs::File> {
-        (self.at_open)(path)?;
-        self.logs.open(path)
-    }
-    fn names(&self, dir: &Path, most: usize) -> io::Result<Vec<OsString>> {
-        self.logs.names(dir, most)
-    }
-    fn facts(&self, file: &fs::File) -> io::Result<FileFacts> {
-        Ok(self.seen(self.logs.facts(file)?))
-    }
-    fn generation(&self, file: &fs::File) -> Option<u32> {
-        self.logs.generation(file).filter(|_| self.births)
-    }
-    fn facts_at(&self, path: &Path) -> io::Result<Option<FileFacts>> {
-        match self.denied {
-            Some((name, error)) if path.ends_with(name) => Err(io::Error::from_raw_os_error(error)),
-            _ => Ok(self.logs.facts_at(path)?.map(|facts| self.seen(facts))),
-        }
-    }
-    fn read_at(&self, file: &fs::File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.logs.read_at(file, buf, offset);
-        if let Some((path, left)) = &self.rewrites {
-            if left.get() == 1 {
-                fs::write(path, TEXT.replace("one", "two")).unwrap();
-            }
-            left.set(left.get().saturating_sub(1));
-        }
-        read
-    }
-    fn wall_ns(&self) -> u64 {
-        self.logs.wall_ns()
-    }
-    fn writers(&self, file: &fs::File) -> Writers {
-        self.logs.writers(file)
-    }
 }
 
 #[test]
