@@ -154,18 +154,20 @@ impl Node {
         if self.volatile.len() < end {
             self.resize(end);
         }
-        self.volatile[at..end].copy_from_slice(bytes);
         for block in blocks(from, end) {
             self.mark(block, Mark::Dirty);
             if let Some(known) = self.forgotten.get_mut(&block) {
                 let first = (block * BLOCK).max(at);
                 let last = (block * BLOCK + known.len()).min(end);
-                if first < last {
-                    known[first - block * BLOCK..last - block * BLOCK]
-                        .copy_from_slice(&bytes[first - at..last - at]);
+                // What is only written back as it was read is still not what the cache has dropped.
+                for place in first..last {
+                    if self.volatile[place] != bytes[place - at] {
+                        known[place - block * BLOCK] = bytes[place - at];
+                    }
                 }
             }
         }
+        self.volatile[at..end].copy_from_slice(bytes);
     }
 
     pub fn set_len(&mut self, len: usize) {

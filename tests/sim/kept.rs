@@ -12,4 +12,12 @@ pub const KEPT: &[(u64, &str)] = &[
     (1405, "--once gives up a responder whose host is down"),
     (2010, "--once gives up where the disk is full"),
     (5808, "an empty copy passed for one in step before anything was compared"),
+    (
+        27107,
+        "what the cache had dropped after a failed sync was read, written back, and then taken for what came",
+    ),
+    (
+        36749,
+        "in protocol 1 a log that was emptied keeps --once from being complete, and nothing is told as lost",
+    ),
 ];
