@@ -327,8 +327,9 @@ fn a_rotated_file_that_nothing_follows_is_given_up() {
     let fetcher = mirror.fetch_logs_as(&["--once", "--idle-timeout", "200ms"]);
     for file in [File::First, File::Same, File::Same] {
         let mut asked = responder.asked();
-        let from = asked.from() as u64;
-        asked.send([answer(file, 1001, from, Some("/log.1")), data(b"one")].concat());
+        let from = asked.from();
+        let answer = answer(file, 1001, from as u64, Some("/log.1"));
+        asked.send([answer, data(&b"one"[from..])].concat());
         // Though it is alive.
         wait_until("it is given up", || asked.send(emit_heartbeat(3, 1)).gone());
     }
@@ -350,9 +351,8 @@ fn a_source_that_has_less_than_the_copy_is_not_complete() {
     let fetcher = mirror.fetch_logs_as(&["--once"]);
     for _ in 0..3 {
         let mut asked = responder.asked();
-        assert_eq!(asked.from(), 0);
-        asked
-            .send([answer(File::Same, 1001, 0, None), data(b"con"), emit_heartbeat(3, 1)].concat());
+        assert_eq!(asked.from(), 3);
+        asked.send([answer(File::Same, 1001, 3, None), emit_heartbeat(3, 1)].concat());
     }
     let (code, stderr) = ended(fetcher);
     assert_eq!(code, Some(1));

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use crate::config::{FetchConfig, SourceConfig};
+use crate::sys::cause::cause;
 use crate::sys::fs::{dir_of, existing_above};
 use crate::sys::linux::confine::{Confined, Keep, Needs, Tcp, confine};
 
@@ -39,7 +40,7 @@ impl Reach {
         let below: Vec<&Path> = self.below.iter().flatten().map(PathBuf::as_path).collect();
         let needs = Needs { write_below: &below, tcp: Tcp::Connects, capabilities: &KEPT };
         let confined =
-            confine(&needs).map_err(|error| format!("cannot give up rights: {error}"))?;
+            confine(&needs).map_err(|error| format!("cannot give up rights: {}", cause(&error)))?;
         match confined {
             Confined::WithoutLandlock => Ok((Reach { below: None }, confined)),
             Confined::Wholly | Confined::Partly => Ok((self, confined)),
@@ -59,7 +60,7 @@ impl Reach {
 /// Reading is all that a proof needs, and connecting.
 pub fn confine_to_reading() -> Result<Confined, String> {
     let needs = Needs { write_below: &[], tcp: Tcp::Connects, capabilities: &KEPT };
-    confine(&needs).map_err(|error| format!("cannot give up rights: {error}"))
+    confine(&needs).map_err(|error| format!("cannot give up rights: {}", cause(&error)))
 }
 
 /// What the kernel can't forbid us.

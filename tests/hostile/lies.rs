@@ -213,11 +213,12 @@ fn lies() -> Vec<Lie> {
             "bad frame \"456789 the true content",
             |_, asked| {
                 // They are its bytes, and what was left of it is no frame.
-                asked.send(answer(relation(asked, 1001), 1001, asked.from() as u64, 100));
-                asked.send(b"D 4\n0123456789 the true content of generation 1001\n");
+                let from = asked.from();
+                asked.send(answer(relation(asked, 1001), 1001, from as u64, 100));
+                asked.send([b"D 4\n", &CONTENT[from..]].concat());
                 asked.wait_gone();
             },
-            b"0123",
+            CONTENT,
         ),
         lie(
             "nothing wrong: heartbeats",

@@ -206,13 +206,13 @@ pub const STEPS: &[Step] = &[
     step(
         "256 bytes are asked for again",
         "fetch/source/asking.rs",
-        "self.place.size.saturating_sub(OVERLAP)",
+        "self.with_overlap(self.place.size)",
         "self.place.size",
     ),
     step(
         "after a start what is behind the durable part is asked for",
         "fetch/source/asking.rs",
-        "self.place.durable.saturating_sub(OVERLAP)",
+        "self.with_overlap(self.place.durable)",
         "self.place.size",
     ),
     step(

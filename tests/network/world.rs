@@ -229,17 +229,20 @@ fn a_host_that_takes_no_new_connection_is_noticed_and_then_exact() {
 #[test]
 fn sockets_that_are_closed_by_force_on_either_side_cost_only_time() {
     if can_part() {
-        let mut world = World::new(seed());
-        let times = 6 * number("FETCHLOGS_NETWORK", 1);
-        for side in 0..times {
-            let kill = |world: &World| {
-                let machine = if side % 2 == 0 { &world.host } else { &world.centre };
-                machine.shell("ss -K state established src 10.9.0.0/24").unwrap();
-            };
-            world.endure(kill, |_| ());
+        let times = 3 * number("FETCHLOGS_NETWORK", 1);
+        for _ in 0..times {
+            // What comes and goes more often is told as one fault.
+            let mut world = World::new(seed());
+            for side in 0..2 {
+                let kill = |world: &World| {
+                    let machine = if side == 0 { &world.host } else { &world.centre };
+                    machine.shell("ss -K state established src 10.9.0.0/24").unwrap();
+                };
+                world.endure(kill, |_| ());
+            }
+            world.judge();
         }
-        world.judge();
-        tally("network: sockets closed by force", times);
+        tally("network: sockets closed by force", 2 * times);
     }
 }
 

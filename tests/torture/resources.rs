@@ -53,7 +53,7 @@ struct Scene {
 }
 
 fn quick(stage: &mut Stage) {
-    stage.options = ["--sync", "50ms", "--recheck", "1s"].map(str::to_owned).to_vec();
+    stage.options.extend(["--sync", "50ms", "--recheck", "1s"].map(str::to_owned));
 }
 
 impl Scene {
@@ -132,7 +132,9 @@ fn live_on(stage: &mut Stage) {
 
 #[test]
 fn a_disk_that_is_full_is_told_and_when_it_has_room_everything_is_there() {
-    let stage = Stage::of(2, lasting_port());
+    let mut stage = Stage::of(2, lasting_port());
+    // Else it would stop before.
+    stage.options.push("--keep-free=0".to_owned());
     let size = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
     let Some(mounted) = Mounted::at(&stage.path("centre"), &size) else { return };
     let mut scene = Scene::of(stage, Some(mounted));

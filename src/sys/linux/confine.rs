@@ -10,6 +10,7 @@
 //! * *no_new_privs* (prctl(2)): no program that is executed gives more rights.
 //! * *Capabilities* (capabilities(7)): all but those named here.
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 
@@ -82,21 +83,33 @@ pub fn confine(needs: &Needs<'_>) -> io::Result<Confined> {
         .inspect_err(|error| log::warn!("cannot give up capabilities: {error}"))
         .is_ok();
     let elsewhere = AccessFs::from_write(JUDGED) | AccessFs::Execute;
-    let mut rules = Ruleset::default().handle_access(elsewhere).map_err(io::Error::other)?;
+    let mut rules = Ruleset::default().handle_access(elsewhere).map_err(by_kernel)?;
     for &tcp in forbidden_tcp(needs.tcp) {
-        rules = rules.handle_access(tcp).map_err(io::Error::other)?;
+        rules = rules.handle_access(tcp).map_err(by_kernel)?;
     }
-    let mut rules = rules.scope(scopes()).and_then(Ruleset::create).map_err(io::Error::other)?;
+    let mut rules = rules.scope(scopes()).and_then(Ruleset::create).map_err(by_kernel)?;
     for dir in needs.write_below {
-        let rule = PathBeneath::new(PathFd::new(dir).map_err(io::Error::other)?, WRITING);
-        rules = rules.add_rule(rule).map_err(io::Error::other)?;
+        let rule = PathBeneath::new(PathFd::new(dir).map_err(by_kernel)?, WRITING);
+        rules = rules.add_rule(rule).map_err(by_kernel)?;
     }
-    let status = rules.restrict_self().map_err(io::Error::other)?;
+    let status = rules.restrict_self().map_err(by_kernel)?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced if dropped => Confined::Wholly,
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Confined::Partly,
         RulesetStatus::NotEnforced => Confined::WithoutLandlock,
     })
+}
+
+/// What the kernel said, where it did.
+fn by_kernel(error: impl Error + Send + Sync + 'static) -> io::Error {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(one) = cause {
+        if let Some(number) = one.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(number);
+        }
+        cause = one.source();
+    }
+    io::Error::other(error)
 }
 
 /// What is done in a directory where files are kept. No link, device, socket or pipe is made there.
