@@ -24,7 +24,7 @@ use tally::tally;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Worlds that are tried before a step is called worthless, in parts of this many.
-const WORLDS: [u64; 4] = [40, 200, 800, 3000];
+const WORLDS: [u64; 4] = [100, 500, 3000, 12_000];
 
 /// Chooses; written to the copy as a room of its own.
 const CHOICE: &str = "//! Which step is missing.\n\n\

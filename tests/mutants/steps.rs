@@ -323,8 +323,8 @@ pub const STEPS: &[Step] = &[
     step(
         "who tells no digest is known by the identity",
         "serve/finder/content/fits.rs",
-        "id == Token::of_file(&own)",
-        "let _ = (id, own); true",
+        "id == told(&own)",
+        "let _ = (id, own, &told); true",
     ),
     step(
         "what was compared is there when it is sent",
@@ -395,7 +395,7 @@ pub const STEPS: &[Step] = &[
     step(
         "a fault that lasts is told at intervals",
         "status/repeats.rs",
-        "trouble.fault == *fault && now < trouble.told + REPEAT_INTERVAL",
+        "trouble.knows(fault) && now < trouble.told + REPEAT_INTERVAL",
         "false",
     )
     .noticed_by("lib"),
