@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fetchlogs::pos::{FileFacts, FileId, Writers};
 use fetchlogs::sys::logs::{Logs, Stream};
@@ -69,6 +70,8 @@ impl Habits {
 /// What a file had, from a creation or cut to the next.
 #[derive(Debug)]
 pub struct Generation {
+    /// The how manieth that was begun: what its bytes are like.
+    pub serial: usize,
     pub bytes: Vec<u8>,
     /// So many of them were written before it had ended; all if none came too late.
     pub in_time: Option<usize>,
@@ -119,6 +122,7 @@ pub struct World {
     pub habits: Habits,
     pub rng: Rng,
     pub now_ns: u64,
+    /// In the order of the files that have them, and in each file in the order of their beginnings.
     pub generations: Vec<Generation>,
     pub files: Vec<LogFile>,
     pub disk: Disk,
@@ -145,7 +149,7 @@ pub struct World {
 }
 
 /// For the trace: the generations of all files that have names, from the current to the oldest, each
-/// with its inode number and length.
+/// with its inode number, length, birth and last change.
 impl std::fmt::Display for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (path, number) in self.paths() {
@@ -154,6 +158,8 @@ impl std::fmt::Display for World {
             let open = if file.writers { "+" } else { "" };
             let packed = file.packed.map_or("", |all| if all { "packed " } else { "packing " });
             write!(f, "{name}={packed}{}({}):{}{open} ", file.generation, file.inode, file.have)?;
+            let since = |ns: u64| Duration::from_nanos(ns - BEGINNING_NS).as_secs_f64();
+            write!(f, "b{:.6} m{:.6} ", since(file.birth_ns), since(file.modified_ns))?;
         }
         Ok(())
     }
@@ -189,7 +195,8 @@ impl World {
     }
 
     fn byte(&self, generation: usize, offset: usize) -> u8 {
-        let generation = if offset < self.habits.common { 0 } else { generation as u64 };
+        let serial = self.generations[generation].serial as u64;
+        let generation = if offset < self.habits.common { 0 } else { serial };
         let mut place = (self.key ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         place ^= place >> 29;
         let value = (place.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) + generation * 7;
@@ -200,12 +207,19 @@ impl World {
         if value >= fetchlogs::proto::ALIVE { value + 1 } else { value }
     }
 
-    /// A generation that begins in `file` with the first `shared` bytes of another one.
+    /// A generation that begins in `file` with the first `shared` bytes of another one. That of a rotated file
+    /// comes before those of newer files.
     pub fn begin(&mut self, file: usize, from: Option<(usize, usize)>) -> usize {
         let shares = from.filter(|&(_, shared)| shared > 0);
         let bytes = shares
             .map_or(Vec::new(), |(from, shared)| self.generations[from].bytes[..shared].to_vec());
-        self.generations.push(Generation {
+        let rotated = self.current() != Some(file) && file < self.files.len();
+        let number = match from {
+            Some((before, _)) if rotated => self.make_room_behind(before),
+            _ => self.generations.len(),
+        };
+        let begun = Generation {
+            serial: self.generations.len(),
             bytes,
             in_time: None,
             file,
@@ -213,8 +227,19 @@ impl World {
             shares,
             ends: BTreeSet::new(),
             overwritten: false,
-        });
-        self.generations.len() - 1
+        };
+        self.generations.insert(number, begun);
+        number
+    }
+
+    /// All behind a generation are counted one up. The number that is free.
+    fn make_room_behind(&mut self, before: usize) -> usize {
+        let in_files = self.files.iter_mut().map(|file| &mut file.generation);
+        let in_shares = self.generations.iter_mut().filter_map(|one| one.shares.as_mut());
+        let in_backup = self.backup.as_mut().map(|(from, _)| from);
+        let all = in_files.chain(in_shares.map(|(from, _)| from)).chain(in_backup);
+        all.filter(|number| **number > before).for_each(|number| *number += 1);
+        before + 1
     }
 
     /// A file of that name and an identity of its own, and no bytes yet of the generation.
@@ -288,10 +313,10 @@ impl World {
         self.file_at(Path::new(LOG))
     }
 
-    /// The newest generation, and how many bytes of it there are.
+    /// The newest generation by its serial number, and how many bytes of it there are.
     pub fn newest(&self) -> (usize, usize) {
-        let newest = self.generations.len() - 1;
-        (newest, self.generations[newest].bytes.len())
+        let newest = &self.generations[self.generations.len() - 1];
+        (newest.serial, newest.bytes.len())
     }
 
     pub fn inode_of(&self, generation: usize) -> u64 {
