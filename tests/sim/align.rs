@@ -23,7 +23,7 @@
 use std::collections::BTreeSet;
 
 use crate::oracle::{Piece, Rules};
-use crate::world::{LogFile, World};
+use crate::world::World;
 
 /// A loss that was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +54,7 @@ impl Truth<'_> {
             return Ok(());
         }
         for loss in self.lost.iter().filter(|loss| loss.from.is_some()) {
-            if !self.world.gone && !self.unknowable(loss) && !self.was_empty(loss) {
+            if !self.world.gone && !self.unknowable(loss) {
                 return Err(format!("nothing is lost, and it was told: {loss:?}"));
             }
             let is_so =
@@ -70,16 +70,6 @@ impl Truth<'_> {
     /// one that was compressed, or copied before it was emptied, is another, and another may be taken for it.
     fn unknowable(&self, loss: &Loss) -> bool {
         self.world.packings + self.world.copies > 0 && loss.blind
-    }
-
-    /// An honest exception: of a file that was empty when it was deleted nothing on the wire or on disk
-    /// could tell that no line came to it before that.
-    fn was_empty(&self, loss: &Loss) -> bool {
-        let generations = &self.world.generations;
-        let deleted = |file: &LogFile| {
-            file.inode == loss.inode && !file.named && generations[file.generation].bytes.is_empty()
-        };
-        loss.from == Some(0) && self.world.files.iter().any(deleted)
     }
 
     /// How far the pieces can have got, every way they can be read.
@@ -156,25 +146,28 @@ impl Truth<'_> {
             let left = (nothing_more || alike && left.overwritten) && (ended || alike);
             if left
                 && (number + 1..next)
-                    .all(|passed| self.may_pass((number, offset), passed, next, told))
+                    .all(|passed| self.may_pass(passed, (number, offset), next, told))
             {
                 found.push((next, 0));
             }
             let passed = &world.generations[next];
-            if !passed.bytes.is_empty() && !passed.overwritten && !told {
+            if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !told {
                 break;
             }
         }
     }
 
-    /// Whether nothing is to be had of a generation but what the next one has as well, or what was had with
-    /// the one that is left, and that need not be told or was.
-    fn may_pass(&self, left: (usize, usize), passed: usize, next: usize, told: bool) -> bool {
-        let (world, (number, offset)) = (self.world, left);
-        let one = &world.generations[passed];
-        let had = || offset.min(world.shared(number, passed)).max(world.shared(passed, next));
-        let rest = || world.to_be_had(passed) > had();
-        one.bytes.is_empty() || (one.overwritten || told) && !rest()
+    /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
+    /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
+    /// whole nobody hears that a power loss has made another of it since.
+    fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
+        let (world, one) = (self.world, &self.world.generations[passed]);
+        let had = world.shared(left.0, passed).min(left.1);
+        let rest = || world.to_be_had(passed) > had.max(world.shared(passed, next));
+        let whole = left.1 >= world.generations[left.0].due();
+        let behind =
+            || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
+        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind()
     }
 
     /// Whether it was told that a generation ends for us there.

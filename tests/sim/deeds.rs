@@ -445,6 +445,7 @@ impl World {
         self.generations[generation].overwritten = true;
         let begun = self.begin(file, Some((generation, same)));
         self.generations[begun].bytes = bytes;
+        self.generations[begun].remade = self.current() != Some(file);
         self.files[file].generation = begun;
         self.files[file].have = self.generations[begun].bytes.len();
     }

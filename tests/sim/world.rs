@@ -84,6 +84,8 @@ pub struct Generation {
     pub ends: BTreeSet<usize>,
     /// It was cut or replaced at its own path: who has not seen it by then never hears of it.
     pub overwritten: bool,
+    /// A power loss has made it, of what a rotated file had.
+    pub remade: bool,
 }
 
 impl Generation {
@@ -148,12 +150,12 @@ pub struct World {
     pub restorations: u64,
 }
 
-/// For the trace: the generations of all files that have names, from the current to the oldest, each
-/// with its inode number, length, birth and last change.
+/// For the trace: the generations of all files that have names, each with its inode number, length, birth
+/// and last change.
 impl std::fmt::Display for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (path, number) in self.paths() {
-            let file = &self.files[number];
+        for (path, &number) in &self.disk.names {
+            let (path, file) = (Path::new(path), &self.files[file_of(number)]);
             let name = path.file_name().unwrap_or_default().display();
             let open = if file.writers { "+" } else { "" };
             let packed = file.packed.map_or("", |all| if all { "packed " } else { "packing " });
@@ -227,6 +229,7 @@ impl World {
             shares,
             ends: BTreeSet::new(),
             overwritten: false,
+            remade: false,
         };
         self.generations.insert(number, begun);
         number
@@ -244,7 +247,7 @@ impl World {
 
     /// A file of that name and an identity of its own, and no bytes yet of the generation.
     pub fn new_file(&mut self, path: &Path, generation: usize) -> usize {
-        let reused = if self.habits.reuse { self.free_inodes.pop() } else { None };
+        let reused = if self.habits.reuse { self.take_free_inode() } else { None };
         let file = self.files.len();
         let number = self.disk.create(path);
         assert_eq!(number_of(file), number);
@@ -263,6 +266,17 @@ impl World {
             retired_ns: u64::MAX,
         });
         file
+    }
+
+    /// The number that was given back last, by a file that not even a power loss brings back.
+    fn take_free_inode(&mut self) -> Option<u64> {
+        let is_free = |inode: &u64| {
+            let has_it = |&file: &usize| self.files[file].inode == *inode;
+            let mut files = (0..self.files.len()).filter(has_it);
+            !files.any(|file| self.files[file].named || self.disk.may_come_back(number_of(file)))
+        };
+        let at = self.free_inodes.iter().rposition(is_free)?;
+        Some(self.free_inodes.remove(at))
     }
 
     pub fn create(&mut self) {
@@ -396,7 +410,8 @@ impl Logs for World {
             device: 1,
             size: self.bytes(number).len() as u64,
             modified_ns: file.modified_ns,
-            links: u64::from(file.named),
+            // After a power loss a file may have the name before a rename and that after another one.
+            links: self.disk.names.values().filter(|&&node| file_of(node) == number).count() as u64,
             regular: true,
         })
     }
