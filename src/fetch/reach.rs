@@ -2,8 +2,8 @@
 //!
 //! It may write below the directories *above* those of copies, pointers and status files: so a directory
 //! that somebody removes, replaces or mounts anew is found again, and a line that SIGHUP brings may name
-//! a new one beside the others. What lies elsewhere needs a restart, and that is told: what was given up
-//! can't be had back.
+//! a new one beside the others. One that is a link counts twice, as the link and as what it leads to. What lies
+//! elsewhere needs a restart, and that is told: what was given up can't be had back.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::settings::Settings;
 use crate::config::{FetchConfig, SourceConfig};
 use crate::sys::cause::cause;
-use crate::sys::fs::{dir_of, existing_above};
+use crate::sys::fs::{dir_of, existing, existing_above};
 use crate::sys::linux::confine::{Confined, Keep, Needs, Tcp, confine};
 
 /// For who is started as root: copies may be somebody else's.
@@ -30,7 +30,7 @@ impl Reach {
         let of_sources = config.sources.iter().flat_map(dirs).collect::<BTreeSet<_>>();
         let dirs = of_sources.into_iter().chain([settings.snmp_dir.as_path()]);
         // What can't be looked at can't be written to, either.
-        let all: BTreeSet<PathBuf> = dirs.filter_map(|dir| existing_above(dir).ok()).collect();
+        let all: BTreeSet<PathBuf> = dirs.flat_map(above).collect();
         let inside = |path: &PathBuf| path.ancestors().skip(1).any(|above| all.contains(above));
         Reach { below: Some(all.iter().filter(|path| !inside(path)).cloned().collect()) }
     }
@@ -51,8 +51,8 @@ impl Reach {
     pub fn lacks<'a>(&self, source: &'a SourceConfig) -> Option<&'a Path> {
         let below = self.below.as_ref()?;
         dirs(source).into_iter().find(|dir| {
-            let above = existing_above(dir).unwrap_or_default();
-            !above.ancestors().any(|above| below.contains(above))
+            let there = existing(dir).unwrap_or_default();
+            !there.ancestors().any(|above| below.contains(above))
         })
     }
 }
@@ -76,6 +76,15 @@ pub fn tell(confined: Confined) {
             "cannot forbid myself to write elsewhere, execute and listen: the kernel gives no Landlock"
         ),
     }
+}
+
+/// What is above a directory: above its name, and above what it is if the name is a link.
+fn above(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let of_name = existing_above(dir).ok();
+    let of_place = existing(dir).ok().and_then(|place| existing_above(&place).ok());
+    // Of a directory that is still to be made the nearest one above it is enough.
+    let of_place = of_place.filter(|_| dir.exists());
+    of_name.into_iter().chain(of_place)
 }
 
 fn dirs(source: &SourceConfig) -> [&Path; 2] {
@@ -105,5 +114,30 @@ mod tests {
         let elsewhere = source(&base, "other/log");
         assert_eq!(reach.lacks(&elsewhere), Some(&*base.join("other")));
         assert_eq!(Reach::default().lacks(&elsewhere), None);
+    }
+
+    /// Found by reading: a line whose copy lies in a directory below which may be written, and not in one
+    /// below that, was told to need a restart, and then worked: what is above it was looked for, not it.
+    #[test]
+    fn a_copy_right_in_a_directory_that_is_in_reach_needs_no_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let reach = Reach { below: Some([base.clone()].into()) };
+        assert_eq!(reach.lacks(&source(&base, "log")), None);
+        assert_eq!(reach.lacks(&source(base.parent().unwrap(), "log")), base.parent());
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_is_in_reach_by_both_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(base.join("disk/web1")).unwrap();
+        std::fs::create_dir(base.join("logs")).unwrap();
+        std::os::unix::fs::symlink(base.join("disk/web1"), base.join("logs/web1")).unwrap();
+        let both = [base.join("logs"), base.join("disk")];
+        assert_eq!(above(&base.join("logs/web1")).collect::<Vec<_>>(), both);
+        assert_eq!(above(&base.join("logs/web2")).collect::<Vec<_>>(), both[..1]);
+        assert!(above(&base.join("logs/web2/deep")).all(|above| above == both[0]));
+        assert_eq!(above(Path::new("/")).last().as_deref(), Some(Path::new("/")));
     }
 }

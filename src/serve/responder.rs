@@ -320,7 +320,7 @@ impl Responder {
         let times = self.desk.times;
         let mut crowded = None;
         let slot = self.conns.insert_with(|slot| {
-            let (ticket, gone) = self.crowd.enter(peer.ip(), slot);
+            let (ticket, gone) = self.crowd.enter(now, peer.ip(), slot);
             crowded = gone;
             Conn::new(slot, stream, peer, now, times, ticket)
         });

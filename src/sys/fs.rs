@@ -200,11 +200,16 @@ pub fn dir_of(path: &Path) -> &Path {
     }
 }
 
+/// The real name of `dir`, or of the nearest directory above it that exists.
+pub fn existing(dir: &Path) -> io::Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let there = dir.ancestors().find_map(|above| above.canonicalize().ok());
+    there.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// The real name of the nearest directory above `dir` that exists, not `dir` itself.
 pub fn existing_above(dir: &Path) -> io::Result<PathBuf> {
-    let dir = std::path::absolute(dir)?;
-    let above = dir.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
-    above.ok_or_else(|| io::ErrorKind::NotFound.into())
+    existing(std::path::absolute(dir)?.parent().unwrap_or(Path::new("/")))
 }
 
 fn options() -> OpenOptions {

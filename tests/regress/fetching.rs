@@ -10,6 +10,8 @@ use nix::sys::signal::Signal;
 use crate::common::{Program, wait_seeing, wait_until};
 use crate::mirror::{Mirror, lines, with_suffix};
 use crate::shelf;
+use crate::site::Site;
+use crate::truth::Truth;
 
 fn fetched_with(content: &[u8], options: &str) -> (Mirror, Program, SocketAddr) {
     let mirror = Mirror::of(content);
@@ -309,4 +311,20 @@ fn a_short_log_that_was_compressed_while_the_fetcher_was_away_is_known_again() {
     settle(&mirror, &fetcher);
     assert_eq!(fetcher.said("lost"), 0, "{}", fetcher.lines().join("\n"));
     assert_eq!(holds(&mirror, b"old 0\n"), 1, "{}", sketch(&mirror));
+}
+
+/// Found by reading: copies in a directory that is a link to another disk could not be written: what the
+/// fetcher had kept of its rights lay above the link, and not above what it leads to.
+#[test]
+fn copies_in_a_directory_that_is_a_link_to_another_disk_are_written() {
+    let truth = Truth::new();
+    truth.grow(100);
+    let site = Site::of(truth.port());
+    fs::remove_dir(site.path("d")).unwrap();
+    let disk = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::create_dir(disk.path().join("web1")).unwrap();
+    std::os::unix::fs::symlink(disk.path().join("web1"), site.path("d")).unwrap();
+    let fetcher = site.start();
+    site.wait_all(&truth);
+    assert_eq!(fetcher.said("ERR"), 0, "{:?}", fetcher.lines());
 }

@@ -242,7 +242,7 @@ impl Serving {
         self.guests.insert_with(|slot| match original {
             true => Guest::Original(Original::new(plug, now)),
             false => {
-                let (ticket, _) = self.crowd.enter(peer.ip(), slot);
+                let (ticket, _) = self.crowd.enter(now, peer.ip(), slot);
                 // There is room for everybody here: nobody is sent away for anybody.
                 self.crowd.leave(ticket);
                 Guest::Ours(Conn::new(slot, plug, peer, now, TIMES, ticket))
