@@ -144,22 +144,30 @@ impl Truth<'_> {
         for next in number + 1..world.generations.len() {
             let alike = offset <= world.shared(number, next);
             let left = (nothing_more || alike && left.overwritten) && (ended || alike);
-            if left && (number + 1..next).all(|passed| self.may_pass(passed, next, told)) {
+            if left
+                && (number + 1..next)
+                    .all(|passed| self.may_pass(passed, (number, offset), next, told))
+            {
                 found.push((next, 0));
             }
             let passed = &world.generations[next];
-            if !passed.bytes.is_empty() && !passed.overwritten && !told {
+            if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !told {
                 break;
             }
         }
     }
 
-    /// Whether nothing is to be had of a generation but what the next one has as well, and that need not
-    /// be told or was.
-    fn may_pass(&self, passed: usize, next: usize, told: bool) -> bool {
-        let one = &self.world.generations[passed];
-        let rest = || self.world.to_be_had(passed) > self.world.shared(passed, next);
-        one.bytes.is_empty() || (one.overwritten || told) && !rest()
+    /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
+    /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
+    /// whole nobody hears that a power loss has made another of it since.
+    fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
+        let (world, one) = (self.world, &self.world.generations[passed]);
+        let had = world.shared(left.0, passed).min(left.1);
+        let rest = || world.to_be_had(passed) > had.max(world.shared(passed, next));
+        let whole = left.1 >= world.generations[left.0].due();
+        let behind =
+            || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
+        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind()
     }
 
     /// Whether it was told that a generation ends for us there.

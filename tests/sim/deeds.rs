@@ -379,6 +379,8 @@ impl World {
         let mut rng = Rng::new(self.rng.next());
         self.disk.lose_power(&mut rng);
         self.dead = true;
+        let named: Vec<usize> =
+            (0..self.files.len()).filter(|&file| self.files[file].named).collect();
         for file in &mut self.files {
             (file.named, file.writers) = (false, false);
         }
@@ -393,6 +395,12 @@ impl World {
             self.files[*file].writers = path == Path::new(LOG);
             self.recognize(*file);
         }
+        // Who has not read it by then finds no trace of a file whose name was not durable.
+        for file in named.into_iter().filter(|&file| !self.files[file].named) {
+            let LogFile { generation, .. } = self.files[file];
+            self.generations[generation].overwritten = true;
+        }
+        self.go_on_anew();
         let mut rotated: Vec<Slot> = there
             .into_iter()
             .filter(|(path, _)| path != Path::new(LOG))
@@ -405,6 +413,16 @@ impl World {
         });
         self.rotated = rotated;
         self.take_stock();
+    }
+
+    /// The log may be an older file again than it was. What comes to it then is the newest there is.
+    fn go_on_anew(&mut self) {
+        let Some(current) = self.current() else { return };
+        let LogFile { generation, have, .. } = self.files[current];
+        if generation + 1 < self.generations.len() {
+            self.generations[generation].overwritten = true;
+            self.files[current].generation = self.begin(current, Some((generation, have)));
+        }
     }
 
     /// What a file has after a power loss: less of its generation than before, or what never was before.
@@ -429,6 +447,7 @@ impl World {
         self.generations[generation].overwritten = true;
         let begun = self.begin(file, Some((generation, same)));
         self.generations[begun].bytes = bytes;
+        self.generations[begun].remade = self.current() != Some(file);
         self.files[file].generation = begun;
         self.files[file].have = self.generations[begun].bytes.len();
     }

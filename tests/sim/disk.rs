@@ -391,6 +391,15 @@ impl Disk {
         }
     }
 
+    /// Whether a file may have a name after a power loss.
+    pub fn may_come_back(&self, number: NodeNo) -> bool {
+        let named = |change: &Change| match change {
+            Change::Set(_, named) | Change::Move(_, _, named) => *named == number,
+            Change::Remove(_) => false,
+        };
+        self.durable_names.values().any(|&named| named == number) || self.changes.iter().any(named)
+    }
+
     /// What is in memory is gone.
     pub fn lose_power(&mut self, rng: &mut Rng) {
         let mut by_dir: BTreeMap<OsString, Vec<Change>> = BTreeMap::new();

@@ -98,7 +98,7 @@ fn seeds() {
     let (totals, faults) = sweep(&Budget { seeds: first..first.saturating_add(count), until });
     println!("{totals:?}");
     totals.tell();
-    for (seed, what) in faults.iter().take(20) {
+    for (seed, what) in faults.iter().take(100) {
         println!("FETCHLOGS_SIM_SEED={seed} cargo test --test sim seeds -- --nocapture: {what}");
     }
     assert!(faults.is_empty(), "{} of {} seeds", faults.len(), totals.seeds + faults.len() as u64);

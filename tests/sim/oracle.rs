@@ -108,15 +108,18 @@ pub fn judge(
     Ok(())
 }
 
-/// The copy and its archives have all that there was at `at`: so much of a generation, and all before it.
+/// The copy and its archives have all that there was at `at`: so much of a generation, known by its serial
+/// number, and all before it.
 pub fn judge_has(
     shared: &Shared,
     names: &Names,
     world: &World,
     lost: &[Loss],
     rules: Rules,
-    at: (usize, usize),
+    (serial, length): (usize, usize),
 ) -> Result<(), String> {
+    let number = world.generations.iter().position(|one| one.serial == serial);
+    let at = (number.unwrap_or_default(), length);
     let mut pieces = pieces(shared, names);
     check_manifest(shared, names, &mut pieces, read_pointer(shared, names)?.as_ref(), rules)?;
     let reached = Truth { world, lost, rules }.align(&pieces)?;

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fetchlogs::pos::{FileFacts, FileId, Writers};
 use fetchlogs::sys::logs::{Logs, Stream};
@@ -69,6 +70,8 @@ impl Habits {
 /// What a file had, from a creation or cut to the next.
 #[derive(Debug)]
 pub struct Generation {
+    /// The how manieth that was begun: what its bytes are like.
+    pub serial: usize,
     pub bytes: Vec<u8>,
     /// So many of them were written before it had ended; all if none came too late.
     pub in_time: Option<usize>,
@@ -81,6 +84,8 @@ pub struct Generation {
     pub ends: BTreeSet<usize>,
     /// It was cut or replaced at its own path: who has not seen it by then never hears of it.
     pub overwritten: bool,
+    /// A power loss has made it, of what a rotated file had.
+    pub remade: bool,
 }
 
 impl Generation {
@@ -119,6 +124,7 @@ pub struct World {
     pub habits: Habits,
     pub rng: Rng,
     pub now_ns: u64,
+    /// In the order of the files that have them, and in each file in the order of their beginnings.
     pub generations: Vec<Generation>,
     pub files: Vec<LogFile>,
     pub disk: Disk,
@@ -144,16 +150,18 @@ pub struct World {
     pub restorations: u64,
 }
 
-/// For the trace: the generations of all files that have names, from the current to the oldest, each
-/// with its inode number and length.
+/// For the trace: the generations of all files that have names, each with its inode number, length, birth
+/// and last change.
 impl std::fmt::Display for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (path, number) in self.paths() {
-            let file = &self.files[number];
+        for (path, &number) in &self.disk.names {
+            let (path, file) = (Path::new(path), &self.files[file_of(number)]);
             let name = path.file_name().unwrap_or_default().display();
             let open = if file.writers { "+" } else { "" };
             let packed = file.packed.map_or("", |all| if all { "packed " } else { "packing " });
             write!(f, "{name}={packed}{}({}):{}{open} ", file.generation, file.inode, file.have)?;
+            let since = |ns: u64| Duration::from_nanos(ns - BEGINNING_NS).as_secs_f64();
+            write!(f, "b{:.6} m{:.6} ", since(file.birth_ns), since(file.modified_ns))?;
         }
         Ok(())
     }
@@ -189,7 +197,8 @@ impl World {
     }
 
     fn byte(&self, generation: usize, offset: usize) -> u8 {
-        let generation = if offset < self.habits.common { 0 } else { generation as u64 };
+        let serial = self.generations[generation].serial as u64;
+        let generation = if offset < self.habits.common { 0 } else { serial };
         let mut place = (self.key ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         place ^= place >> 29;
         let value = (place.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) + generation * 7;
@@ -200,12 +209,19 @@ impl World {
         if value >= fetchlogs::proto::ALIVE { value + 1 } else { value }
     }
 
-    /// A generation that begins in `file` with the first `shared` bytes of another one.
+    /// A generation that begins in `file` with the first `shared` bytes of another one. That of a rotated file
+    /// comes before those of newer files.
     pub fn begin(&mut self, file: usize, from: Option<(usize, usize)>) -> usize {
         let shares = from.filter(|&(_, shared)| shared > 0);
         let bytes = shares
             .map_or(Vec::new(), |(from, shared)| self.generations[from].bytes[..shared].to_vec());
-        self.generations.push(Generation {
+        let rotated = self.current() != Some(file) && file < self.files.len();
+        let number = match from {
+            Some((before, _)) if rotated => self.make_room_behind(before),
+            _ => self.generations.len(),
+        };
+        let begun = Generation {
+            serial: self.generations.len(),
             bytes,
             in_time: None,
             file,
@@ -213,13 +229,25 @@ impl World {
             shares,
             ends: BTreeSet::new(),
             overwritten: false,
-        });
-        self.generations.len() - 1
+            remade: false,
+        };
+        self.generations.insert(number, begun);
+        number
+    }
+
+    /// All behind a generation are counted one up. The number that is free.
+    fn make_room_behind(&mut self, before: usize) -> usize {
+        let in_files = self.files.iter_mut().map(|file| &mut file.generation);
+        let in_shares = self.generations.iter_mut().filter_map(|one| one.shares.as_mut());
+        let in_backup = self.backup.as_mut().map(|(from, _)| from);
+        let all = in_files.chain(in_shares.map(|(from, _)| from)).chain(in_backup);
+        all.filter(|number| **number > before).for_each(|number| *number += 1);
+        before + 1
     }
 
     /// A file of that name and an identity of its own, and no bytes yet of the generation.
     pub fn new_file(&mut self, path: &Path, generation: usize) -> usize {
-        let reused = if self.habits.reuse { self.free_inodes.pop() } else { None };
+        let reused = if self.habits.reuse { self.take_free_inode() } else { None };
         let file = self.files.len();
         let number = self.disk.create(path);
         assert_eq!(number_of(file), number);
@@ -238,6 +266,17 @@ impl World {
             retired_ns: u64::MAX,
         });
         file
+    }
+
+    /// The number that was given back last, by a file that not even a power loss brings back.
+    fn take_free_inode(&mut self) -> Option<u64> {
+        let is_free = |inode: &u64| {
+            let has_it = |&file: &usize| self.files[file].inode == *inode;
+            let mut files = (0..self.files.len()).filter(has_it);
+            !files.any(|file| self.files[file].named || self.disk.may_come_back(number_of(file)))
+        };
+        let at = self.free_inodes.iter().rposition(is_free)?;
+        Some(self.free_inodes.remove(at))
     }
 
     pub fn create(&mut self) {
@@ -288,10 +327,10 @@ impl World {
         self.file_at(Path::new(LOG))
     }
 
-    /// The newest generation, and how many bytes of it there are.
+    /// The newest generation by its serial number, and how many bytes of it there are.
     pub fn newest(&self) -> (usize, usize) {
-        let newest = self.generations.len() - 1;
-        (newest, self.generations[newest].bytes.len())
+        let newest = &self.generations[self.generations.len() - 1];
+        (newest.serial, newest.bytes.len())
     }
 
     pub fn inode_of(&self, generation: usize) -> u64 {
@@ -371,7 +410,8 @@ impl Logs for World {
             device: 1,
             size: self.bytes(number).len() as u64,
             modified_ns: file.modified_ns,
-            links: u64::from(file.named),
+            // After a power loss a file may have the name before a rename and that after another one.
+            links: self.disk.names.values().filter(|&&node| file_of(node) == number).count() as u64,
             regular: true,
         })
     }
