@@ -236,6 +236,11 @@ impl Late {
         if line.ending != Ending::Complete || line.id.is_none() || line.archive.is_none() {
             return;
         }
+        // Of what was had before the copy was renamed there is no digest, and a log that was emptied in place
+        // keeps its identity.
+        if line.from > 0 && line.from == line.to {
+            return;
+        }
         let due = Some(now + delay);
         self.waiting.push_back(Ended { line, due, followed: false, failed: false, told: false });
         if self.waiting.len() > GENERATIONS_MAX

@@ -425,3 +425,15 @@ fn too_many_that_wait_are_told_when_they_are_given_up() {
     let sentence = "1 is not asked for once more: too many have ended since";
     assert_eq!(told(&life.outputs()), [sentence]);
 }
+
+/// Found by the simulation: a copy was renamed by somebody, and the rest of its generation, which was none, became an
+/// archive. It was asked for once more without a digest; meanwhile the log was emptied in place, so the
+/// identity was right, and bytes of another generation came.
+#[test]
+fn a_generation_of_whose_end_nothing_is_here_is_not_asked_for_once_more() {
+    let mut life = Life::new();
+    life.late.handle_ended(life.now, Line { from: 100, ..line(7) });
+    assert!(!life.late.pending());
+    life.late.handle_ended(life.now, Line { from: 99, ..line(8) });
+    assert!(life.late.pending());
+}

@@ -40,6 +40,7 @@ use crate::serve::seam::Seam;
 use crate::serve::unpacking::{Ending, Unpacking};
 use crate::sys::logs::Logs;
 
+mod emptied;
 mod fits;
 mod later;
 
@@ -136,6 +137,8 @@ enum Tried<F> {
     Same(Opened<F>),
     /// Another one, and why if that can be told.
     Other(Option<Why>),
+    /// It is being compressed, so it may be the one.
+    Unfinished(Unserved),
 }
 
 /// What is looked for.
@@ -298,8 +301,9 @@ impl<L: Logs> Finder<'_, L> {
                     return Ok(Located::Here(at, opened));
                 }
                 Ok(Tried::Other(told)) => why = told.unwrap_or(why),
+                Ok(Tried::Unfinished(unserved)) => unclear = Some(unserved),
                 Err(Nothing::Closed(_)) => {}
-                Err(Nothing::Refused(unserved)) if one.compressed => unclear = Some(unserved),
+                // For want of means: what has the number is the one before all that only begin alike.
                 Err(nothing) => return Err(nothing),
             }
         }
@@ -316,7 +320,9 @@ impl<L: Logs> Finder<'_, L> {
                 // A file that cannot be read can't be told to be the one; the others may be.
                 match self.try_one(one, wanted, buffer) {
                     Ok(Tried::Same(opened)) => return Ok(Located::Here(at, opened)),
-                    Err(Nothing::Refused(unserved)) => unclear = Some(unserved),
+                    Ok(Tried::Unfinished(unserved)) | Err(Nothing::Refused(unserved)) => {
+                        unclear = Some(unserved);
+                    }
                     // A search may take long, and files are renamed meanwhile.
                     Err(Nothing::Changed) => return Err(Nothing::Changed),
                     Ok(Tried::Other(_)) | Err(Nothing::Closed(_)) => {}
@@ -354,10 +360,10 @@ impl<L: Logs> Finder<'_, L> {
             Reached::Here => Tried::Same(Opened::packed(file, unpacking, facts)),
             Reached::Differs => Tried::Other(Some(Why::Digest)),
             Reached::Short => Tried::Other(Some(Why::Short)),
-            Reached::Damaged(why) => {
-                self.check_unfinished(one, &file, &facts, &why)?;
-                Tried::Other(None)
-            }
+            Reached::Damaged(why) => match self.check_unfinished(one, &file, &facts, &why) {
+                Err(Nothing::Refused(unserved)) => Tried::Unfinished(unserved),
+                other => other.map(|()| Tried::Other(None))?,
+            },
         })
     }
 
@@ -370,52 +376,6 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Match<L::File>, Nothing> {
         let later = Later::than(wanted, candidates);
         self.oldest(candidates, File::Lost(why), |at| later.has(wanted, candidates, at))
-    }
-
-    /// The oldest copy that was made of what is asked for before the file at `at` was emptied in place.
-    /// What has the same beginning as it, or of which nothing was fetched yet, only seems to be it.
-    fn copied_before(
-        &self,
-        candidates: &[Candidate],
-        at: usize,
-        opened: &Opened<L::File>,
-        wanted: &Wanted<'_>,
-        buffer: &mut [u8],
-    ) -> Result<Option<Placed<L::File>>, Nothing> {
-        let Opened { body: Body::Plain(file), facts, .. } = opened else { return Ok(None) };
-        let Some(seen) = wanted.asked.seen_ns else { return Ok(None) };
-        let is_copy = |one: &Candidate| {
-            let born_later = match (one.facts.id.birth_ns, facts.id.birth_ns) {
-                (Some(copied), Some(born)) => copied > born,
-                // Then it is at least no newer than what the file holds since it was emptied.
-                _ => one.facts.modified_ns <= facts.modified_ns,
-            };
-            one.is_plain() && born_later && one.facts.modified_ns > seen
-        };
-        for (at, one) in candidates[..at].iter().enumerate().filter(|(_, one)| is_copy(one)) {
-            let (copy, copy_facts) = match self.open_listed(one) {
-                Err(Nothing::Closed(_)) => continue,
-                other => other?,
-            };
-            let (fit, seam) = self.fit_as_it_stays(wanted, buffer, &copy, &copy_facts)?;
-            match fit {
-                Fit::Same => {}
-                Fit::Other if wanted.have.offset == 0 => {}
-                Fit::Other | Fit::Differs | Fit::Short => continue,
-            }
-            let shared = facts.size.min(copy_facts.size);
-            let agrees = self
-                .agree(&copy, file, shared)
-                .map_err(|error| Nothing::Refused(Unserved::unreadable(error)))?;
-            // A copy that was written on is longer than the file, which has lost nothing.
-            let copied = copy_facts.id.birth_ns.unwrap_or(copy_facts.modified_ns);
-            let unchanged = facts.size > 0 && facts.modified_ns <= copied;
-            if !agrees || (facts.size < copy_facts.size && !unchanged) {
-                let opened = Opened { body: Body::Plain(copy), facts: copy_facts, seam };
-                return Ok(Some((at, opened)));
-            }
-        }
-        Ok(None)
     }
 
     /// The candidate asked for goes on, or what follows it begins.

@@ -4,9 +4,9 @@
 //! the order of the list, so that none was brought back or emptied in place, what was born after that
 //! one is later and what was born before it is not, whatever was written to it since, and whatever the
 //! clock said. Else, and for compressed files, whose birth is not the generation's (and whose identity says
-//! that they are), it is what was
-//! changed after the fetcher heard of its file. Who never heard of a time is at least given the file
-//! that has the number.
+//! that they are), it is what was changed after the fetcher heard of its file. Compressing keeps the time: for
+//! who has not a byte, a compressed file of the very time that was heard of may be the generation itself. Who
+//! never heard of a time is at least given the file that has the number.
 
 use super::Wanted;
 use crate::pos::FileId;
@@ -41,6 +41,9 @@ impl Later {
     pub(super) fn has(&self, wanted: &Wanted<'_>, candidates: &[Candidate], at: usize) -> bool {
         let one = &candidates[at];
         let changed = match wanted.asked.seen_ns {
+            Some(seen) if one.compressed && wanted.have.offset == 0 => {
+                one.facts.modified_ns >= seen
+            }
             Some(seen) => one.facts.modified_ns > seen,
             None => wanted.has_number(&one.facts),
         };

@@ -305,3 +305,45 @@ fn what_is_later_than_a_compressed_generation_is_not_known_by_the_birth_of_its_f
     let follows = bed.ask_two(packed, old.len(), asked).unwrap();
     assert_eq!(follows, (File::Lost(Why::Gone), next, 0, new));
 }
+
+/// Found by the simulation: a log of which nothing was durable was rotated and compressed, with its time kept.
+/// Only what was changed after the time that was heard of counted as later, so its bytes were told as lost, and
+/// the next one was sent.
+#[test]
+fn a_compressed_generation_of_which_nothing_is_durable_is_sent_whole() {
+    let bed = Bed::new();
+    let old = text("old", 1000);
+    let gone = Inode::new(bed.bytes("gone", b"", 0).number() + 1_000_000);
+    let there = bed.bytes("log.1.gz", &gzipped(&old), 100);
+    bed.bytes("log", b"new\n", 0);
+    let seen_ns = bed.modified("log.1.gz");
+    let told = bed.ask_two(gone, 0, Asked { seen_ns, ..Asked::default() }).unwrap();
+    assert!(told == (File::Lost(Why::Gone), there, 0, old.clone()), "{:?}", (told.0, told.1));
+    // Who has something of it was told nothing of its content that is right here.
+    let asked = Asked { seen_ns, ..has(&text("other", 1000), 100) };
+    let told = bed.ask_two(gone, 100, asked).unwrap();
+    assert_eq!(told.3, b"new\n");
+}
+
+/// Found by the simulation: a log of which nothing was durable at the fetcher was copied, the copy compressed and
+/// the log emptied. The log had the number and the identity asked for, and only plain copies were looked at: the
+/// compressed one was skipped.
+#[test]
+fn a_log_of_which_nothing_is_durable_is_found_in_what_its_copy_was_compressed_to() {
+    let bed = Bed::new();
+    let old = text("old", 1000);
+    bed.bytes("log.2.gz", &gzipped(&text("older", 1000)), 300);
+    let there = bed.bytes("log.1.gz", &gzipped(&old), 100);
+    let log = bed.bytes("log", &text("new", 1000), 200);
+    let asked = Asked { id: bed.id("log"), seen_ns: bed.modified("log"), ..Asked::default() };
+    let goes_on = [text("new", 10), Vec::new(), text("new", 1000), text("new", 5000)];
+    for now in goes_on {
+        bed.bytes("log", &now, 0);
+        let told = bed.ask_two(log, 0, asked.clone()).unwrap();
+        assert!(told == (File::Same, there, 0, old.clone()), "{:?}", (told.0, told.1));
+    }
+    // It goes on as its copy begins: it has lost nothing.
+    bed.bytes("log", &text("old", 2000), 0);
+    let told = bed.ask_two(log, 0, asked).unwrap();
+    assert!(told == (File::Same, log, 0, text("old", 2000)), "{:?}", (told.0, told.1));
+}
