@@ -5,7 +5,8 @@
 //! the generation's at its place, a byte twice, or an older generation behind a newer one. Leaving one early,
 //! or passing one over, needs a reason. In protocol 2 that is:
 //!
-//! * No file that has a name has more of it: what can be had is never left out, whatever is told.
+//! * No file that has a name has more of it: what can be had is never left out, whatever is told; but for what
+//!   was told and a power loss of its host brought back.
 //! * And it was told with its place, in an event or in the line of the archive; but not
 //!   - where a file ended there that was not all of it, as the copy that `copytruncate` makes before the last
 //!     line: "what `copytruncate` and its like lose between the copy and the truncation is in no file";
@@ -15,7 +16,7 @@
 //!     truncated away, or deleted, before anybody read it".
 //!
 //! A loss is told only where something was lost: as long as some file has every byte of every generation, it
-//! is a false alarm. Where its end is told, there were so many bytes.
+//! is a false alarm; but for a file of which nothing was had and that is gone. Where its end is told, there were so many bytes.
 //!
 //! In protocol 1 an event that names the generation left is reason enough, and the exceptions are those of
 //! [`Rules`].
@@ -54,7 +55,8 @@ impl Truth<'_> {
             return Ok(());
         }
         for loss in self.lost.iter().filter(|loss| loss.from.is_some()) {
-            if !self.world.gone && !self.unknowable(loss) {
+            let empty = loss.from == Some(0) && self.world.vanished.contains(&loss.inode);
+            if !(self.world.gone || empty || self.unknowable(loss)) {
                 return Err(format!("nothing is lost, and it was told: {loss:?}"));
             }
             let is_so =
@@ -134,10 +136,14 @@ impl Truth<'_> {
         let (world, left) = (self.world, &self.world.generations[number]);
         let whole = offset >= left.due();
         let told = told_in_line == Some(offset as u64) || self.is_told(number, offset);
-        let nothing_more = whole || offset >= world.to_be_had(number);
+        // What was lost and came back from a backup is due as that of the newer generation.
+        let had_since = || left.returned || offset >= world.to_be_had_until(number, number);
+        let nothing_more = whole || offset >= world.to_be_had(number) || told && had_since();
         let unknown = |loss: &Loss| self.unknowable(loss) && self.is_of(loss, number, offset);
-        // Nothing was had of it yet.
-        if offset == 0 || self.lost.iter().any(unknown) {
+        // Nothing was had of it yet; or a power loss has cut it to less than was had, and what is left may as
+        // well be something new.
+        let cut = told && !left.ends.is_empty() && offset > world.to_be_had(number);
+        if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);

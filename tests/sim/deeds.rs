@@ -286,6 +286,7 @@ impl World {
         let file = &mut self.files[file];
         (file.named, file.writers) = (false, false);
         self.free_inodes.push(file.inode);
+        self.vanished.insert(file.inode);
         self.take_stock();
     }
 
@@ -379,8 +380,8 @@ impl World {
         let mut rng = Rng::new(self.rng.next());
         self.disk.lose_power(&mut rng);
         self.dead = true;
-        let named: Vec<usize> =
-            (0..self.files.len()).filter(|&file| self.files[file].named).collect();
+        let (named, nameless): (Vec<_>, Vec<_>) =
+            (0..self.files.len()).partition(|&file| self.files[file].named);
         for file in &mut self.files {
             (file.named, file.writers) = (false, false);
         }
@@ -395,10 +396,15 @@ impl World {
             self.files[*file].writers = path == Path::new(LOG);
             self.recognize(*file);
         }
+        for file in nameless.into_iter().filter(|&file| self.files[file].named) {
+            let LogFile { generation, .. } = self.files[file];
+            self.generations[generation].returned = true;
+        }
         // Who has not read it by then finds no trace of a file whose name was not durable.
         for file in named.into_iter().filter(|&file| !self.files[file].named) {
-            let LogFile { generation, .. } = self.files[file];
+            let LogFile { generation, inode, .. } = self.files[file];
             self.generations[generation].overwritten = true;
+            self.vanished.insert(inode);
         }
         self.go_on_anew();
         let mut rotated: Vec<Slot> = there

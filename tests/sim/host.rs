@@ -5,9 +5,8 @@ use std::sync::LazyLock;
 
 use crate::rng::Rng;
 
-/// Whether hosts are drawn on which anything may happen: logs are copied and emptied, rotated ones compressed
-/// and damaged, the log is deleted or restored from a backup, the host loses power, its file system knows
-/// no births. Of what is wrong there not all is known yet to be the nature of things or a fault.
+/// Whether hosts are drawn on which logs are copied and emptied, and rotated ones compressed and damaged. Of what
+/// is wrong there not all is known yet to be the nature of things or a fault.
 fn is_wild() -> bool {
     static WILD: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("FETCHLOGS_SIM_WILD").is_some());
@@ -56,13 +55,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Without what is drawn apart where copies are renamed here, or files deleted there.
-    pub fn tamed(mut self, renamed: bool, deleting: bool) -> Host {
+    /// Without what is drawn apart where copies are renamed here.
+    pub fn tamed(mut self, renamed: bool) -> Host {
         if renamed && !is_wild() {
             (self.copied, self.packed) = (0, 0);
-        }
-        if deleting && !is_wild() {
-            (self.power, self.rollback) = (0, 0);
         }
         self
     }
@@ -89,10 +85,12 @@ impl Host {
             (host.copied, host.packed) = (0, 0);
         }
         if lossy && is_wild() {
-            // An honest exception: without births only times tell a copy from the log that was emptied.
-            host.no_births = some(&[1]) == 1 && host.copied == 0;
             host.between = some(&[1]) == 1;
             host.damaged = some(&[1]) * some(&[3000]);
+        }
+        if lossy {
+            // An honest exception: without births only times tell a copy from the log that was emptied.
+            host.no_births = some(&[1]) == 1 && host.copied == 0;
             host.power = some(&[50, 300]);
             host.restored = some(&[50, 200]);
             host.deleted = some(&[50, 200]);

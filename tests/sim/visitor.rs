@@ -52,7 +52,7 @@ impl Visitor {
     /// `there`: nothing is taken away, so it has to be found.
     pub fn new(plug: Plug, world: &World, there: bool, rng: &mut Rng, now: Instant) -> Visitor {
         let paths = world.paths();
-        let (ask, visit) = if paths.is_empty() || rng.coin() {
+        let (ask, visit) = if world.dead || paths.is_empty() || rng.coin() {
             let pattern = b"/var/**".to_vec();
             (Ask::List { pattern }, Visit::List { told: None, complete: false })
         } else {

@@ -86,6 +86,8 @@ pub struct Generation {
     pub overwritten: bool,
     /// A power loss has made it, of what a rotated file had.
     pub remade: bool,
+    /// A power loss has brought its file back: it was told as lost by then, or not.
+    pub returned: bool,
 }
 
 impl Generation {
@@ -139,6 +141,8 @@ pub struct World {
     key: u64,
     /// Some bytes are in no file any more.
     pub gone: bool,
+    /// The numbers of files that lost their names: who had nothing of one can't know that it was empty.
+    pub vanished: BTreeSet<u64>,
     /// It has lost power, and whoever ran here is no more.
     pub dead: bool,
     pub rotations: u64,
@@ -183,6 +187,7 @@ impl World {
             free_inodes: Vec::new(),
             key,
             gone: false,
+            vanished: BTreeSet::new(),
             dead: false,
             rotations: 0,
             truncations: 0,
@@ -230,6 +235,7 @@ impl World {
             ends: BTreeSet::new(),
             overwritten: false,
             remade: false,
+            returned: false,
         };
         self.generations.insert(number, begun);
         number
@@ -358,9 +364,14 @@ impl World {
 
     /// How many of its first bytes are in some file that has a name.
     pub fn to_be_had(&self, generation: usize) -> usize {
+        self.to_be_had_until(generation, usize::MAX)
+    }
+
+    /// The same without files that have a generation newer than `last`.
+    pub fn to_be_had_until(&self, generation: usize, last: usize) -> usize {
         let named = self.disk.names.values().map(|&number| &self.files[file_of(number)]);
         named
-            .filter(|file| file.packed != Some(false))
+            .filter(|file| file.packed != Some(false) && file.generation <= last)
             .map(|file| file.have.min(self.shared(file.generation, generation)))
             .max()
             .unwrap_or(0)
