@@ -489,6 +489,12 @@ impl Source {
             self.wait_for_checkpoint(now);
         }
         self.end_job();
+        // It was waited for, to look once more at what differs.
+        if let State::Storing { connected: false } = self.state
+            && self.job.is_none()
+        {
+            self.set(State::Waiting { until: now, recover: false });
+        }
         if let State::Following { .. } = self.state {
             let right = self.place.durable.min(self.place.at);
             self.outputs.push_back(Output::Acknowledge(self.place.base + right));

@@ -2,6 +2,7 @@
 //! over real directories.
 
 mod halting;
+mod leaving;
 mod manifest;
 mod once;
 mod recovery;
@@ -115,6 +116,11 @@ impl Life {
                 break;
             }
         }
+        self.ask_connected()
+    }
+
+    /// The same once it connects.
+    fn ask_connected(&mut self) -> String {
         self.source.handle_connected(self.now);
         match &self.outputs()[..] {
             // As protocol 1 sees it; what protocol 2 adds is tried with the program.

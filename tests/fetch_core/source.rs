@@ -415,8 +415,8 @@ fn bytes_that_were_compared_are_not_cut_off_with_those_that_were_not() {
 
 #[test]
 fn a_copy_that_is_not_its_generation_does_not_hide_the_generations_behind() {
-    for trust in [Trust::Whole, Trust::Nothing] {
-        let mut life = Life::at(Some(7), place(0, 1000, trust));
+    for (durable, trust) in [(1000, Trust::Whole), (0, Trust::Nothing)] {
+        let mut life = Life::at(Some(7), place(durable, 1000, trust));
         life.ask();
         life.status("O 7");
         let outputs = life.differs();

@@ -16,8 +16,16 @@ pub const KEPT: &[(u64, &str)] = &[
         27107,
         "what the cache had dropped after a failed sync was read, written back, and then taken for what came",
     ),
+    (16112, "an empty file is deleted, and nothing can tell that no line came to it"),
+    (
+        26666,
+        "what the cache had dropped was compared before the failed sync was told, and told as a loss",
+    ),
     (
         36749,
         "in protocol 1 a log that was emptied keeps --once from being complete, and nothing is told as lost",
     ),
+    (37388, "connections that were cut and answers of protocol 2 between them were told as a loss"),
+    (43764, "as 26666, behind an end that was cut off"),
+    (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
 ];

@@ -126,7 +126,9 @@ impl Source {
     fn handle_reply(&mut self, now: Instant, follows: File, generation: Generation, begin: Offset) {
         let State::Asking { from, anew, .. } = self.state else { return };
         self.refusals = 0;
-        self.contradictions = if anew { self.contradictions + 1 } else { 0 };
+        // In protocol 2 it would say so: a connection that was closed instead proves nothing.
+        let told = generation.id.is_some();
+        self.contradictions = if anew && !told { self.contradictions + 1 } else { 0 };
         match (self.generation, follows) {
             // It answers, and has not what we asked for: that has become shorter.
             (Some(known), _) if anew && self.contradictions >= CONTRADICTIONS_MAX => {
@@ -140,6 +142,7 @@ impl Source {
             }
             // Our own end may be what is wrong.
             (Some(_), File::Lost(Why::Digest)) if self.goes_back() => self.reconnect(now),
+            (Some(_), File::Lost(_)) if from > 0 && self.makes_sure(now, from - 1) => {}
             // If it was away for a while, now the old question will be answered.
             (Some(_), _) if anew => {
                 self.refusals = REFUSALS_MAX - 1;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Source;
+use super::{Source, State};
 use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::manifest::{Ending, Gap, Outcome};
 use crate::fetch::store::Cut;
@@ -14,7 +14,7 @@ impl Source {
     /// The copy has other bytes than the source at `place.at`.
     pub(super) fn handle_difference(&mut self, now: Instant) {
         let Some(known) = self.generation else { return };
-        if !self.may_hurry(now) {
+        if self.makes_sure(now, self.place.at) || !self.may_hurry(now) {
             return;
         }
         self.outputs.push_back(Output::Close);
@@ -33,6 +33,23 @@ impl Source {
                 self.set_aside(known, cut, Some(lost));
             }
         }
+    }
+
+    /// The byte at `at` of the copy, or one before it that a digest was made of, is not the source's. If it is
+    /// not durable, it may be what is read where the cache has dropped what it could not write: only a sync
+    /// tells of that. So it is made durable, and then asked for anew. Says whether it is.
+    pub(super) fn makes_sure(&mut self, now: Instant, at: Offset) -> bool {
+        let unsure = self.place.trust == Trust::Whole && at >= self.place.durable && self.dirty();
+        if unsure && self.may_hurry(now) {
+            self.outputs.push_back(Output::Close);
+            self.in_step = false;
+            self.set(State::Storing { connected: false });
+            if self.job.is_none() {
+                self.checkpoint_at = None;
+                self.start(Job::Checkpoint);
+            }
+        }
+        unsure
     }
 
     /// The end of the copy is not the source's: it is cut off. A copy that somebody renamed keeps it, since
