@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use crate::rng::Rng;
 
-/// Whether hosts are drawn on which anything may happen: logs are copied and emptied, rotated ones compressed
-/// and damaged, the log is deleted or restored from a backup, the host loses power, its file system knows
+/// Whether hosts are drawn on which anything may happen: logs are copied and emptied, compressed ones are
+/// damaged, the log is deleted or restored from a backup, the host loses power, its file system knows
 /// no births. Of what is wrong there not all is known yet to be the nature of things or a fault.
 fn is_wild() -> bool {
     static WILD: LazyLock<bool> =
@@ -56,13 +56,14 @@ pub struct Host {
 }
 
 impl Host {
-    /// Without what is drawn apart where copies are renamed here, or files deleted there.
-    pub fn tamed(mut self, renamed: bool, deleting: bool) -> Host {
-        if renamed && !is_wild() {
-            (self.copied, self.packed) = (0, 0);
-        }
+    /// Without what is drawn apart where files are deleted there, or generations begin alike: of what was
+    /// compressed there, not all is known yet to be the nature of things or a fault.
+    pub fn tamed(mut self, deleting: bool, alike: bool) -> Host {
         if deleting && !is_wild() {
             (self.power, self.rollback) = (0, 0);
+        }
+        if (deleting || alike) && !is_wild() {
+            self.packed = 0;
         }
         self
     }
@@ -86,7 +87,7 @@ impl Host {
             host.rollback = some(&[50, 200]);
         }
         if !is_wild() {
-            (host.copied, host.packed) = (0, 0);
+            host.copied = 0;
         }
         if lossy && is_wild() {
             // An honest exception: without births only times tell a copy from the log that was emptied.
