@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use crate::rng::Rng;
 
-/// Whether hosts are drawn on which logs are copied and emptied, and rotated ones compressed and damaged. Of what
-/// is wrong there not all is known yet to be the nature of things or a fault.
+/// Whether hosts are drawn on which logs are copied and emptied, and compressed ones damaged. Of what is wrong
+/// there not all is known yet to be the nature of things or a fault.
 fn is_wild() -> bool {
     static WILD: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("FETCHLOGS_SIM_WILD").is_some());
@@ -55,10 +55,11 @@ pub struct Host {
 }
 
 impl Host {
-    /// Without what is drawn apart where copies are renamed here.
-    pub fn tamed(mut self, renamed: bool) -> Host {
-        if renamed && !is_wild() {
-            (self.copied, self.packed) = (0, 0);
+    /// Without what is drawn apart where files are deleted there, or generations begin alike: of what was
+    /// compressed there, not all is known yet to be the nature of things or a fault.
+    pub fn tamed(mut self, deleting: bool, alike: bool) -> Host {
+        if (deleting || alike) && !is_wild() {
+            self.packed = 0;
         }
         self
     }
@@ -82,7 +83,7 @@ impl Host {
             host.rollback = some(&[50, 200]);
         }
         if !is_wild() {
-            (host.copied, host.packed) = (0, 0);
+            host.copied = 0;
         }
         if lossy && is_wild() {
             host.between = some(&[1]) == 1;

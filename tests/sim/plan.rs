@@ -125,7 +125,6 @@ impl Plan {
         let exact = !hosting.one && !hosting.original;
         let host = if exact { Host::draw(rng, lossy) } else { Host::default() };
         let mut some = |of: &[u64]| if rng.coin() { rng.pick(of) } else { 0 };
-        let host = host.tamed(weather.renamed > 0);
         let habits = Habits {
             host,
             keep: (lossy && some(&[1]) == 1).then_some(1 + some(&[1, 2, 4]) as usize),
@@ -143,6 +142,8 @@ impl Plan {
             rotations: rng.pick(&[50, 200, 1000]),
             line_max: rng.pick(&[5, 40, 200]),
         };
+        let deleting = habits.keep.is_some() || habits.reuse || habits.truncation;
+        let habits = Habits { host: host.tamed(deleting, habits.common > 0), ..habits };
         let together = rng.pick(&[0, 0, 0, 5000, 10_000]);
         let sources = if together > 0 { rng.pick(&[1, 2, 3, 3]) } else { 1 };
         Plan {
