@@ -339,7 +339,7 @@ fn a_log_of_which_nothing_is_durable_is_found_in_what_its_copy_was_compressed_to
     let goes_on = [text("new", 10), Vec::new(), text("new", 1000), text("new", 5000)];
     for now in goes_on {
         bed.bytes("log", &now, 0);
-        let told = bed.ask_two(log, 0, asked.clone()).unwrap();
+        let told = bed.ask_two(log, 0, asked).unwrap();
         assert!(told == (File::Same, there, 0, old.clone()), "{:?}", (told.0, told.1));
     }
     // It goes on as its copy begins: it has lost nothing.
