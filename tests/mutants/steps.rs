@@ -91,7 +91,7 @@ pub const STEPS: &[Step] = &[
         "[write_out, sync, rename, sync_names]",
         "[sync, sync, rename, sync_names]",
     )
-    .from(240),
+    .from(840),
     step(
         "a group is synced before its pointers get their names",
         "fetch/checkpoint.rs",
@@ -124,7 +124,8 @@ pub const STEPS: &[Step] = &[
         "fetch/store/rotation.rs",
         r#"self.fs.sync_dir(dir).doing("sync directory", dir)?;"#,
         "",
-    ),
+    )
+    .from(3600),
     step(
         "the manifest gets a line",
         "fetch/store/rotation.rs",
@@ -149,7 +150,8 @@ pub const STEPS: &[Step] = &[
         "fetch/store/recovery.rs",
         r#"self.fs.sync_dir(dir_of(path)).doing("sync directory", dir_of(path))?;"#,
         "",
-    ),
+    )
+    .from(600),
     step(
         "a start of the machine is noticed",
         "fetch/store/recovery.rs",
@@ -173,7 +175,8 @@ pub const STEPS: &[Step] = &[
         "fetch/store/recovery.rs",
         "size < pointer.durable",
         "false",
-    ),
+    )
+    .noticed_by("fetch_core"),
     step(
         "it follows a step that failed",
         "fetch/source.rs",
@@ -239,13 +242,15 @@ pub const STEPS: &[Step] = &[
         "fetch/source/leaving.rs",
         "(known.heard > self.place.base + kept)",
         "false",
-    ),
+    )
+    .noticed_by("fetch_core"),
     step(
         "bytes that the current file lost are told",
         "fetch/source/leaving.rs",
         "from < known.heard",
         "false",
-    ),
+    )
+    .noticed_by("fetch_core"),
     step(
         "an end that is not known to be right is kept apart",
         "fetch/source/leaving.rs",
@@ -258,13 +263,15 @@ pub const STEPS: &[Step] = &[
         "fetch/store/late.rs",
         "size < len || self.digest(&archive.file, &path, len)? != line.digest",
         "size < len",
-    ),
+    )
+    .noticed_by("manifest"),
     step(
         "the rest of an archive is not believed",
         "fetch/store/late.rs",
         "if size == len { Trust::Whole } else { Trust::Durable { rest: Rest::Doubtful } }",
         "Trust::Whole",
-    ),
+    )
+    .noticed_by("manifest"),
     step(
         "an archive is synced before its line",
         "fetch/store/late.rs",
@@ -289,13 +296,15 @@ pub const STEPS: &[Step] = &[
         "serve/tail.rs",
         "shrunk || !view.intact",
         "!view.intact",
-    ),
+    )
+    .noticed_by("lib"),
     step(
         "what was sent last is looked at again",
         "serve/seam.rs",
         "before == self.bytes && ahead == self.ahead",
         "let _ = (before, ahead); true",
-    ),
+    )
+    .noticed_by("lib"),
     step(
         "names count when they were the same twice",
         "serve/finder/candidates.rs",
@@ -331,31 +340,29 @@ pub const STEPS: &[Step] = &[
         "serve/finder/content/fits.rs",
         "still()?",
         "true",
-    ),
+    )
+    .noticed_by("lib"),
     step(
         "a generation is complete at its last byte",
         "serve/finder.rs",
         "facts.size != offset",
         "facts.size < offset",
-    ),
-    step(
-        "what was written before the last writer went is seen",
-        "serve/finder.rs",
-        "self.logs.facts(file).is_ok_and(|facts| facts.size == offset)",
-        "true",
-    ),
+    )
+    .noticed_by("lib"),
     step(
         "a copy that was made before an emptying is found",
         "serve/finder/content.rs",
         "self.copied_before(candidates, at, &opened, wanted, buffer)?",
         "None::<Placed<L::File>>",
-    ),
+    )
+    .noticed_by("lib"),
     step(
         "a plain copy is no generation",
         "serve/finder/copies.rs",
         "copy.size >= bytes_min",
         "false",
-    ),
+    )
+    .noticed_by("regress"),
     step(
         "births are asked for what is older",
         "serve/order.rs",
@@ -367,7 +374,8 @@ pub const STEPS: &[Step] = &[
         "serve/finder/content.rs",
         "Some(File::Lost(Why::Gone))",
         "Some(File::Next)",
-    ),
+    )
+    .noticed_by("lib"),
     // ---- the other rooms ----
     step("an end is where the data ended", "proto/frame.rs", "offset == self.offset", "true")
         .noticed_by("lib"),
