@@ -319,6 +319,10 @@ impl Late {
         };
         match reply {
             Reply::Two(answer) => match answer.file {
+                // What comes to it now is fetched as that of the log.
+                File::Same if answer.name.is_none() => {
+                    self.drop_active("its file is the log again");
+                }
                 // Compressed or restored it has another identity. But any file may begin as a short one
                 // did, and what it has behind that is none of it.
                 File::Same

@@ -54,7 +54,7 @@ fn answer(file: File, number: u64, size: u64) -> Reply {
         from,
         size,
         mtime_ns: 6,
-        name: None,
+        name: (file == File::Same).then(|| b"/var/log/log.1".to_vec()),
         tail: None,
     }))
 }
@@ -436,4 +436,19 @@ fn a_generation_of_whose_end_nothing_is_here_is_not_asked_for_once_more() {
     assert!(!life.late.pending());
     life.late.handle_ended(life.now, Line { from: 99, ..line(8) });
     assert!(life.late.pending());
+}
+
+/// Found by the simulation: a power loss of the host undid a rotation, so that the file of a generation that had ended was
+/// the log again. It has the identity that is asked for, and what was written to it came twice: into the archive,
+/// and into the copy as what follows.
+#[test]
+fn a_file_that_is_the_log_again_brings_nothing_late() {
+    let mut life = Life::after_one();
+    life.ask();
+    let Reply::Two(mut answer) = answer(File::Same, 7, 140) else { unreachable!() };
+    answer.name = None;
+    let outputs = life.reply(&Reply::Two(answer));
+    let note = "7 is not asked for any more: its file is the log again".to_owned();
+    assert!(outputs.contains(&Output::Note(note)), "{outputs:?}");
+    assert!(!life.late.pending());
 }
