@@ -18,7 +18,6 @@ pub mod shelf;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
@@ -28,7 +27,7 @@ use std::time::Duration;
 use super::manifest::{self, line_of, manifest_path, read_latest};
 use super::terms::{Timing, WORKING_MAX};
 use crate::config::{FetchConfig, Protocol, SourceConfig, emit_word};
-use crate::pos::{Generation, Offset, Position};
+use crate::pos::{Generation, Offset, Position, Token};
 use crate::proto::ask;
 use crate::proto::asked::Asked;
 use crate::proto::digest::Whole;
@@ -107,12 +106,14 @@ struct Work<'a> {
     fs: DiskFs,
     responder: Responder<'a>,
     lines: &'a Sender<Line>,
+    /// Which file the copy is of, and where in the generation it begins.
+    copied: Option<(Token, Offset)>,
 }
 
 impl<'a> Work<'a> {
     fn new(source: &'a SourceConfig, timing: &'a Timing, lines: &'a Sender<Line>) -> Work<'a> {
         let responder = Responder::new(&source.host, source.port, timing, WORKING_MAX);
-        Work { source, fs: DiskFs::for_reading(), responder, lines }
+        Work { source, fs: DiskFs::for_reading(), responder, lines, copied: None }
     }
 
     fn tell(&self, what: What, verdict: Verdict) -> Listened {
@@ -126,7 +127,8 @@ impl<'a> Work<'a> {
         match read_copy(&self.fs, local, pointer) {
             Copy::Held { generation, range, mut bytes } => {
                 let extent = Extent { inode: generation.inode, range: range.clone() };
-                let source = self.prove(generation, range, &mut bytes);
+                self.copied = generation.id.map(|id| (id, range.start));
+                let source = self.prove(Proof::new(generation, range), &mut bytes);
                 let verdict = Verdict::Compared { source, manifest: Listed::Not };
                 self.tell(What::Copy(Some(extent)), verdict)
             }
@@ -167,7 +169,13 @@ impl<'a> Work<'a> {
         }
         let listed: HashSet<OsString> =
             archives.iter().filter_map(|line| line.archive.clone()).chain(becoming).collect();
-        archives.into_iter().try_for_each(|archive| self.verify_archive(archive))?;
+        let of_archives = archives.iter().map(|line| line.id.zip(Some(line.from)));
+        let pieces: Vec<_> = of_archives.chain([self.copied]).collect();
+        for (at, archive) in archives.into_iter().enumerate() {
+            let mut later = pieces[at + 1..].iter().flatten();
+            let emptied = later.any(|&(id, from)| archive.id == Some(id) && from < archive.to);
+            self.verify_archive(archive, emptied)?;
+        }
         match beside {
             Ok(beside) => beside
                 .iter()
@@ -180,7 +188,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn verify_archive(&mut self, mut listed: manifest::Line) -> Listened {
+    /// `emptied`: the same file was begun anew since.
+    fn verify_archive(&mut self, mut listed: manifest::Line, emptied: bool) -> Listened {
         let mut name = listed.archive.clone().unwrap_or("-".into());
         let found = match listed.archive {
             None => Ok(None),
@@ -191,7 +200,7 @@ impl<'a> Work<'a> {
             Ok(Some((bytes, len))) => {
                 name = bytes.name().to_owned();
                 match len == listed.to - listed.from {
-                    true => self.compare(&listed, bytes),
+                    true => self.compare(&listed, bytes, emptied),
                     false => Verdict::Length(len),
                 }
             }
@@ -237,7 +246,7 @@ impl<'a> Work<'a> {
             .transpose()
     }
 
-    fn compare(&mut self, listed: &manifest::Line, mut bytes: Bytes) -> Verdict {
+    fn compare(&mut self, listed: &manifest::Line, mut bytes: Bytes, emptied: bool) -> Verdict {
         let range = listed.from..listed.to;
         let manifest = match bytes.digest(&self.fs, &range) {
             Ok(ours) if ours == listed.digest => Listed::Equal,
@@ -246,21 +255,17 @@ impl<'a> Work<'a> {
         };
         let manifest::Line { inode, id, seen_ns, .. } = *listed;
         let generation = Generation { id, seen_ns, ..Generation::of(inode) };
-        let source = self.prove(generation, range, &mut bytes);
+        let proof = Proof::new(generation, range);
+        let proof = if emptied { proof.of_emptied() } else { proof };
+        let source = self.prove(proof, &mut bytes);
         Verdict::Compared { source, manifest }
     }
 
-    /// Compares our bytes `range` of a generation with the source's.
-    fn prove(
-        &mut self,
-        generation: Generation,
-        range: Range<Offset>,
-        bytes: &mut Bytes,
-    ) -> Compared {
+    /// Compares our bytes of a generation with the source's.
+    fn prove(&mut self, mut proof: Proof, bytes: &mut Bytes) -> Compared {
         if self.source.protocol == Protocol::One {
             return Compared::Unknown("it is asked for in protocol 1".to_owned());
         }
-        let mut proof = Proof::new(generation, range);
         loop {
             match proof.step() {
                 Step::Done(Finding::Equal) => return Compared::Equal,

@@ -328,3 +328,20 @@ fn copies_in_a_directory_that_is_a_link_to_another_disk_are_written() {
     site.wait_all(&truth);
     assert_eq!(fetcher.said("ERR"), 0, "{:?}", fetcher.lines());
 }
+
+/// Found by killing: `--verify` told a difference where there was none. A log was emptied in place, and the copy
+/// made of it was deleted by the rotation after; its file, known by its identity, has other bytes since then.
+#[test]
+fn a_generation_whose_file_was_emptied_since_is_gone_and_does_not_differ() {
+    let (mut mirror, _responder, address) = fetched(&lines("first", 100));
+    mirror.copytruncate(&lines("second", 1000));
+    let fetcher = mirror.fetch_logs(address);
+    mirror.wait_exact_by(&fetcher);
+    fetcher.stop();
+    fs::remove_file(with_suffix(&mirror.log, "1")).unwrap();
+    let mut verify = mirror.fetch_logs_as(&["--verify"]);
+    let code = verify.ended().code();
+    let told = verify.stdout();
+    assert!(told.contains("gone at the source, equal to the manifest"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+}

@@ -6,6 +6,9 @@
 //! compressed): then it is asked for by samples of our bytes, before its end and at its beginning; then
 //! by either of them alone, since the other may be what is damaged.
 //!
+//! A log that is emptied in place is one file for many generations. Of those before the last that file says
+//! nothing any more: only samples find them.
+//!
 //! If the digests differ, halving finds the first byte that differs and the last. Each half is asked for
 //! in the file that was found, by its identity. Where a responder does not know it by that, by the sample
 //! that found it: at the beginning, or of the very bytes that are asked for; then "not found" says that
@@ -125,6 +128,8 @@ enum State {
 pub struct Proof {
     generation: Generation,
     range: Range<Offset>,
+    /// Its file was emptied since.
+    emptied: bool,
     state: State,
 }
 
@@ -132,7 +137,13 @@ impl Proof {
     /// Of our bytes `range` of `generation`.
     pub fn new(generation: Generation, range: Range<Offset>) -> Proof {
         let state = State::Whole { by: By::Identity, found: None };
-        Proof { generation, range, state }
+        Proof { generation, range, emptied: false, state }
+    }
+
+    /// The same for a generation whose file was emptied in place, and has been the next one since: that it
+    /// has other bytes is no difference.
+    pub fn of_emptied(self) -> Proof {
+        Proof { emptied: true, ..self }
     }
 
     /// What is to be done next.
@@ -178,7 +189,8 @@ impl Proof {
             (Heard::Sum { inode, id, .. }, _) => {
                 let found = Found { inode, id, by };
                 match self.way_after(by).filter(|_| by == By::Identity) {
-                    Some(by) => State::Whole { by, found: Some(found) },
+                    Some(by) => State::Whole { by, found: Some(found).filter(|_| !self.emptied) },
+                    None if by == By::Identity && self.emptied => State::Done(Finding::Gone),
                     None => self.halve(found, By::Identity, Edge::of(&self.range)),
                 }
             }
