@@ -14,6 +14,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use crate::sys::cause::cause;
 use caps::runtime::thread_all_supported;
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
@@ -89,7 +90,11 @@ pub fn confine(needs: &Needs<'_>) -> io::Result<Confined> {
     }
     let mut rules = rules.scope(scopes()).and_then(Ruleset::create).map_err(by_kernel)?;
     for dir in needs.write_below {
-        let rule = PathBeneath::new(PathFd::new(dir).map_err(by_kernel)?, WRITING);
+        let opened = PathFd::new(dir).map_err(by_kernel).map_err(|error| {
+            let what = format!("cannot open {}: {}", dir.display(), cause(&error));
+            io::Error::new(error.kind(), what)
+        })?;
+        let rule = PathBeneath::new(opened, WRITING);
         rules = rules.add_rule(rule).map_err(by_kernel)?;
     }
     let status = rules.restrict_self().map_err(by_kernel)?;
