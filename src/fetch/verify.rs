@@ -173,7 +173,9 @@ impl<'a> Work<'a> {
         let pieces: Vec<_> = of_archives.chain([self.copied]).collect();
         for (at, archive) in archives.into_iter().enumerate() {
             let mut later = pieces[at + 1..].iter().flatten();
-            let emptied = later.any(|&(id, from)| archive.id == Some(id) && from < archive.to);
+            // One that ended otherwise may be another's, and then that is to be found.
+            let emptied = archive.ending == manifest::Ending::Complete
+                && later.any(|&(id, from)| archive.id == Some(id) && from < archive.to);
             self.verify_archive(archive, emptied)?;
         }
         match beside {
