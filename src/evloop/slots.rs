@@ -113,6 +113,7 @@ mod tests {
         let second = slots.insert_with(|_| 'b');
         assert_ne!(first, second);
         assert_eq!((slots.get(first), slots.get(second)), (None, Some(&'b')));
+        assert_eq!(slots.get_mut(first), None);
         assert_eq!((slots.remove(first), slots.len()), (None, 1));
         assert_eq!(slots.slots(), [second]);
     }

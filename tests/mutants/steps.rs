@@ -266,13 +266,6 @@ pub const STEPS: &[Step] = &[
     )
     .noticed_by("manifest"),
     step(
-        "the rest of an archive is not believed",
-        "fetch/store/late.rs",
-        "if size == len { Trust::Whole } else { Trust::Durable { rest: Rest::Doubtful } }",
-        "Trust::Whole",
-    )
-    .noticed_by("manifest"),
-    step(
         "an archive is synced before its line",
         "fetch/store/late.rs",
         r#"self.fs.sync_data(&archive.file).doing("sync", &path)?;"#,
@@ -335,20 +328,6 @@ pub const STEPS: &[Step] = &[
         "id == told(&own)",
         "let _ = (id, own, &told); true",
     ),
-    step(
-        "what was compared is there when it is sent",
-        "serve/finder/content/fits.rs",
-        "still()?",
-        "true",
-    )
-    .noticed_by("lib"),
-    step(
-        "a generation is complete at its last byte",
-        "serve/finder.rs",
-        "facts.size != offset",
-        "facts.size < offset",
-    )
-    .noticed_by("lib"),
     step(
         "a copy that was made before an emptying is found",
         "serve/finder/content.rs",

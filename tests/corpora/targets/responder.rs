@@ -196,7 +196,8 @@ struct World {
     now: Instant,
     session: Session,
     followed: Option<Followed>,
-    proved: Option<usize>,
+    /// What a range is proved of, and the generation that it held then.
+    proved: Option<(usize, u8)>,
     listed: bool,
     /// What the socket takes before it blocks.
     room: usize,
@@ -513,7 +514,7 @@ impl World {
             Ok(found) => {
                 let answer = Box::new(found.answer(boot()));
                 self.proved = match found.body {
-                    Body::Plain(file) => Some(file),
+                    Body::Plain(file) => Some((file, self.host.logs[file].generation)),
                     Body::Packed(..) => panic!("nothing is compressed"),
                 };
                 Input::Located(answer, extent.to.offset)
@@ -523,7 +524,7 @@ impl World {
     }
 
     fn hash(&mut self, range: Range<Offset>) -> Input<'static> {
-        let log = self.proved.map(|file| &self.host.logs[file]);
+        let log = self.proved.map(|(file, _)| &self.host.logs[file]);
         match log.filter(|log| log.len as Offset >= range.end) {
             Some(log) => {
                 let bytes: Vec<u8> = range.map(|at| log.byte(at as usize)).collect();
@@ -594,8 +595,10 @@ impl World {
     fn take(&mut self, mut bytes: Vec<u8>) -> usize {
         bytes.truncate(self.room);
         self.room -= bytes.len();
-        let (proved, logs) = (self.proved, &self.host.logs);
-        self.fetcher.read(&bytes, proved.map(|file| &logs[file]));
+        // Of one that was emptied since nothing is known.
+        let proved = self.proved.map(|(file, as_it_was)| (&self.host.logs[file], as_it_was));
+        let proved = proved.filter(|(log, as_it_was)| log.generation == *as_it_was);
+        self.fetcher.read(&bytes, proved.map(|(log, _)| log));
         bytes.len()
     }
 
@@ -692,10 +695,10 @@ impl Fetcher {
                     }
                 }
                 Event::Sum(whole) => {
-                    let log = proved.expect("a proof is of a file");
                     let Some(Ask::Digest(extent)) = &self.ask else {
                         panic!("it was not asked for")
                     };
+                    let Some(log) = proved else { continue };
                     let range = extent.from..extent.to.offset;
                     let bytes: Vec<u8> = range.map(|at| log.byte(at as usize)).collect();
                     assert_eq!(whole, Whole::of(&bytes));
