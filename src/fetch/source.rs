@@ -216,6 +216,11 @@ impl Source {
         self.place.right() == self.place.size
     }
 
+    /// Whether the copy may be left behind, without a connection that would compare its end.
+    fn may_reopen(&self) -> bool {
+        self.generation.is_some() && self.all_right()
+    }
+
     fn set(&mut self, state: State) {
         self.state = state;
     }
@@ -269,7 +274,7 @@ impl Source {
         if recover {
             self.set(State::Storing { connected: false });
             self.start(Job::Recover);
-        } else if self.reopen_wanted && self.generation.is_some() && self.all_right() {
+        } else if self.reopen_wanted && self.may_reopen() {
             self.reopen_wanted = false;
             self.set(State::Storing { connected: false });
             self.start(Job::Reopen);
@@ -437,6 +442,11 @@ impl Source {
             State::Following { .. } if self.place.verified() && self.job.is_none() => {
                 self.reopen_wanted = false;
                 self.hold(Job::Reopen);
+            }
+            // It may make the room: a copy that was removed keeps its bytes as long as it is open here.
+            State::Halted if self.may_reopen() && self.job.is_none() => {
+                self.reopen_wanted = false;
+                self.hold_apart(Job::Reopen);
             }
             // Later: when what runs is done, or before the next connection.
             _ => self.reopen_wanted = true,

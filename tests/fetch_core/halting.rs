@@ -49,6 +49,28 @@ fn without_room_what_waits_does_not_connect_and_a_rotation_that_has_begun_is_fin
 }
 
 #[test]
+fn without_room_a_copy_that_was_renamed_is_left_at_once_or_when_its_checkpoint_is_done() {
+    let mut life = Life::following(1000);
+    life.source.handle_no_room(no_room());
+    life.outputs();
+    life.source.handle_reopen();
+    assert_eq!(life.outputs(), [Output::Do(Job::Reopen)]);
+    life.source.handle_not_reopened(life.now);
+    // There is no room yet.
+    assert_eq!(life.pass(Duration::ZERO), [Output::Close, Output::Fail(no_room())]);
+    assert_eq!((life.pass(Duration::from_secs(60)), life.source.deadline()), (vec![], None));
+
+    let mut life = Life::following(1000);
+    life.data(10);
+    assert_eq!(life.pass(SYNC), [Output::Do(Job::Checkpoint)]);
+    life.source.handle_reopen();
+    life.source.handle_no_room(no_room());
+    assert_eq!(life.outputs(), [Output::Close, Output::Fail(no_room())]);
+    life.source.handle_checkpointed(life.now, 1010);
+    assert_eq!(life.outputs(), [Output::Do(Job::Reopen)]);
+}
+
+#[test]
 fn fetched_once_a_source_without_room_is_given_up_at_once() {
     let mut life = Life::following(1000);
     life.source.aim(Goal::Once);

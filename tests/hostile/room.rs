@@ -122,6 +122,32 @@ fn fetched_once_a_log_without_end_is_given_up_for_want_of_room() {
     );
 }
 
+/// Found by reading: who made room by rotating copies away made none. A source that waited for room let its
+/// copy open until there was some, whatever SIGUSR1 said, and what is open keeps its bytes when it is removed.
+#[test]
+fn copies_that_are_rotated_and_removed_make_the_room_that_is_waited_for() {
+    let Some(disk) = Mounted::of(16) else { return };
+    let truth = Truth::new();
+    truth.grow(12 << 20);
+    let site = Site::new().option("--keep-free", "8M").option("--sync", "200ms");
+    let (copy, renamed) = (disk.path("log"), disk.path("log.old"));
+    let line = copy.display().to_string();
+    site.configure(&[format!("127.0.0.1 {} /var/log/log {line} {line}.ptr", truth.port())]);
+    let fetcher = site.start();
+    fetcher.wait_said("ERR no room: ");
+    fs::rename(&copy, &renamed).unwrap();
+    fetcher.signal(Signal::SIGUSR1);
+    wait_until("it goes on in a new copy", || copy.exists());
+    let mut whole = fs::read(&renamed).unwrap();
+    fs::remove_file(&renamed).unwrap();
+    wait_until("the rest has come", || {
+        fs::metadata(&copy).unwrap().len() == ((12 << 20) - whole.len()) as u64
+    });
+    whole.extend(fs::read(&copy).unwrap());
+    assert!(whole == truth.current());
+    tally("attacks: mistakes of operators, each told and made good", 1);
+}
+
 #[test]
 fn a_disk_that_becomes_read_only_is_told_and_goes_on_when_it_is_writable_again() {
     let Some(disk) = Mounted::of(16) else { return };

@@ -49,6 +49,9 @@ impl Source {
         } else {
             // A checkpoint of what came is made in its time.
             self.set(State::Halted);
+            if self.reopen_wanted {
+                self.handle_reopen();
+            }
         }
     }
 
