@@ -6,10 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::{Conn, Desk, Followed};
-use crate::proto::ask::Extent;
 use crate::proto::printable;
 use crate::proto::refusal::Refusal;
-use crate::proto::request::Request;
 use crate::serve::errands::{self, Done, Found, Located, Proof, Search};
 use crate::serve::finder::Unserved;
 use crate::serve::finder::packed::{self, Body};
@@ -33,8 +31,19 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
         H: Hands<F>,
     {
         match output {
-            Output::Find(request) => self.find(request, now, desk),
-            Output::Locate(extent) => self.locate(extent, now, desk),
+            // Somebody opens it, if it is the current file, and else it is looked for.
+            Output::Find(request) => {
+                let path = request.path.clone();
+                let work = move |search: Search<L>, stop: &AtomicBool| {
+                    search.follow_at_once(request, stop)
+                };
+                self.look_for(path, Lane::Read, now, desk, work)
+            }
+            Output::Locate(extent) => {
+                let path = extent.path.clone();
+                let work = move |search: Search<L>, stop: &AtomicBool| search.locate(&extent, stop);
+                self.look_for(path, Lane::Find, now, desk, work)
+            }
             Output::Hash(range) => match self.proved.take() {
                 Some(body) => {
                     self.hash(Proof::new(body, range), desk);
@@ -64,82 +73,37 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
         self.is_listing
     }
 
-    /// Has somebody open it, if it is the current file, and else look for it.
-    fn find<L, H>(
+    /// Has somebody look for what is served with this path; what is not in the configuration need not be
+    /// looked for.
+    fn look_for<L, H>(
         &mut self,
-        request: Request,
+        path: Vec<u8>,
+        lane: Lane,
         now: Instant,
         desk: &mut Desk<L, H>,
+        work: impl FnOnce(Search<L>, &AtomicBool) -> Done<F> + Send + 'static,
     ) -> Option<Input<'static>>
     where
         L: Logs<File = F> + Send + Sync + 'static,
         H: Hands<F>,
     {
-        let search = match self.search(&request.path, now, desk) {
-            Ok(search) => search,
-            Err(refused) => return Some(refused),
+        self.asked = path;
+        let Some(number) = desk.files.look_up(&self.asked) else {
+            return Some(self.refuse(Unserved::not_configured(), now, desk));
         };
-        let work = move |stop: &AtomicBool| search.follow_at_once(request, stop);
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
+        let search = desk.search(number);
+        self.run(lane, desk, move |stop| work(search, stop));
         None
     }
 
-    /// Who is looked for elsewhere does not hold up those who are not.
-    fn find_elsewhere<L, H>(
+    /// Has a thread do it.
+    fn run<L, H: Hands<F>>(
         &mut self,
-        request: Request,
-        now: Instant,
+        lane: Lane,
         desk: &mut Desk<L, H>,
-    ) -> Option<Input<'static>>
-    where
-        L: Logs<File = F> + Send + Sync + 'static,
-        H: Hands<F>,
-    {
-        let search = match self.search(&request.path, now, desk) {
-            Ok(search) => search,
-            Err(refused) => return Some(refused),
-        };
-        let work = move |stop: &AtomicBool| search.follow(&request, stop);
-        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, Box::new(work)));
-        None
-    }
-
-    /// The same for a range that is to be proved.
-    fn locate<L, H>(
-        &mut self,
-        extent: Box<Extent>,
-        now: Instant,
-        desk: &mut Desk<L, H>,
-    ) -> Option<Input<'static>>
-    where
-        L: Logs<File = F> + Send + Sync + 'static,
-        H: Hands<F>,
-    {
-        let search = match self.search(&extent.path, now, desk) {
-            Ok(search) => search,
-            Err(refused) => return Some(refused),
-        };
-        let work = move |stop: &AtomicBool| search.locate(&extent, stop);
-        self.errand = Some(desk.jobs.run(Lane::Find, self.slot, Box::new(work)));
-        None
-    }
-
-    /// What is not in the configuration need not be looked for.
-    fn search<L, H>(
-        &mut self,
-        path: &[u8],
-        now: Instant,
-        desk: &mut Desk<L, H>,
-    ) -> Result<Search<L>, Input<'static>>
-    where
-        L: Logs<File = F> + Send + Sync + 'static,
-        H: Hands<F>,
-    {
-        self.asked = path.to_vec();
-        match desk.files.look_up(path) {
-            Some(number) => Ok(desk.search(number)),
-            None => Err(self.refuse(Unserved::not_configured(), now, desk)),
-        }
+        work: impl FnOnce(&AtomicBool) -> Done<F> + Send + 'static,
+    ) {
+        self.errand = Some(desk.jobs.run(lane, self.slot, Box::new(work)));
     }
 
     /// Has the next piece of a range hashed.
@@ -150,7 +114,7 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
     {
         let logs = Arc::clone(&desk.logs);
         let work = move |stop: &AtomicBool| proof.go_on(&*logs, stop);
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
+        self.run(Lane::Read, desk, work);
     }
 
     /// What there is of a compressed file, or has somebody read on.
@@ -167,7 +131,7 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
         let piece = match (unpacking.rest().len(), unpacking.ending()) {
             (0, None) => {
                 let work = move |_: &AtomicBool| errands::unpack(unpacking);
-                self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
+                self.run(Lane::Read, desk, work);
                 return None;
             }
             (0, Some(Ending::Whole)) => Piece::End,
@@ -194,7 +158,13 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
     {
         match self.done.take()? {
             Done::Found(found) => Some(self.handle_found(found, now, desk)),
-            Done::Elsewhere(request) => self.find_elsewhere(request, now, desk),
+            // Who is looked for elsewhere does not hold up those who are not.
+            Done::Elsewhere(request) => {
+                let path = request.path.clone();
+                let work =
+                    move |search: Search<L>, stop: &AtomicBool| search.follow(&request, stop);
+                self.look_for(path, Lane::Find, now, desk, work)
+            }
             Done::Located(Ok(Located { body, answer, to })) => {
                 self.proved = Some(body);
                 Some(Input::Located(answer, to))
@@ -242,20 +212,17 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
     {
         match (found, desk.files.look_up(&self.asked)) {
             (Ok(Found { body, seam, seen, answer, from, size, quiet }), Some(number)) => {
-                match (body, answer) {
+                let (file, packed, input) = match (body, answer) {
                     (Body::Packed(file, packed), Answered::Two(answer)) => {
-                        let packed = Some(packed);
-                        self.followed =
-                            Some(Followed { number, file, packed, seam, seen, changed_at: now });
-                        Input::Packed(answer)
+                        (file, Some(packed), Input::Packed(answer))
                     }
                     (Body::Plain(file) | Body::Packed(file, _), answer) => {
-                        let packed = None;
-                        self.followed =
-                            Some(Followed { number, file, packed, seam, seen, changed_at: now });
-                        Input::Opened(Opening { answer, from, size, quiet })
+                        (file, None, Input::Opened(Opening { answer, from, size, quiet }))
                     }
-                }
+                };
+                self.followed =
+                    Some(Followed { number, file, packed, seam, seen, changed_at: now });
+                input
             }
             (Ok(_), None) => self.refuse(Unserved::not_configured(), now, desk),
             (Err(unserved), _) => self.refuse(unserved, now, desk),
@@ -293,7 +260,7 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
         let Ok(facts) = desk.logs.facts(file) else { return Some(Input::Unreadable) };
         let search = desk.search(*number);
         let work = move |stop: &AtomicBool| search.successor(&facts, stop);
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
+        self.run(Lane::Read, desk, work);
         None
     }
 
@@ -322,7 +289,7 @@ impl<S: Socket, F: fmt::Debug + Send + 'static> Conn<S, F> {
             let news = listing.look(&*logs);
             Done::Listed(listing, news)
         };
-        self.errand = Some(desk.jobs.run(Lane::Read, self.slot, Box::new(work)));
+        self.run(Lane::Read, desk, work);
         None
     }
 }
