@@ -39,8 +39,7 @@ impl Reach {
     pub fn confine(self) -> Result<(Reach, Confined), String> {
         let below: Vec<&Path> = self.below.iter().flatten().map(PathBuf::as_path).collect();
         let needs = Needs { write_below: &below, tcp: Tcp::Connects, capabilities: &KEPT };
-        let confined =
-            confine(&needs).map_err(|error| format!("cannot give up rights: {}", cause(&error)))?;
+        let confined = give_up(&needs)?;
         match confined {
             Confined::WithoutLandlock => Ok((Reach { below: None }, confined)),
             Confined::Wholly | Confined::Partly => Ok((self, confined)),
@@ -60,7 +59,12 @@ impl Reach {
 /// Reading is all that a proof needs, and connecting.
 pub fn confine_to_reading() -> Result<Confined, String> {
     let needs = Needs { write_below: &[], tcp: Tcp::Connects, capabilities: &KEPT };
-    confine(&needs).map_err(|error| format!("cannot give up rights: {}", cause(&error)))
+    give_up(&needs)
+}
+
+/// Gives up all rights but those that are needed; the error is for the operator.
+fn give_up(needs: &Needs<'_>) -> Result<Confined, String> {
+    confine(needs).map_err(|error| format!("cannot give up rights: {}", cause(&error)))
 }
 
 /// What the kernel can't forbid us.

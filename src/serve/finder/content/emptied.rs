@@ -6,7 +6,6 @@ use crate::pos::FileFacts;
 use crate::serve::finder::candidates::Candidate;
 use crate::serve::finder::packed::{Body, Reached};
 use crate::serve::finder::{Finder, Nothing, Unserved};
-use crate::serve::unpacking::Ending;
 use crate::sys::logs::Logs;
 use crate::sys::unpack::Format;
 
@@ -74,16 +73,14 @@ impl<L: Logs> Finder<'_, L> {
         (emptied, facts): (&L::File, &FileFacts),
         wanted: &Wanted<'_>,
     ) -> Result<Option<Opened<L::File>>, Nothing> {
-        let (file, packed_facts) = match self.open_listed(one) {
+        let opened = match self.open_first(one) {
             Err(Nothing::Closed(_)) => return Ok(None),
             other => other?,
         };
-        let mut first = self.unpack(format, &file)?;
-        first.refill();
-        if let Some(Ending::Damaged(why)) = first.ending() {
-            self.check_unfinished(one, &file, &packed_facts, why)?;
+        let Some(Opened { body: Body::Packed(file, first), facts: packed_facts, .. }) = opened
+        else {
             return Ok(None);
-        }
+        };
         let beginning = first.rest();
         let shared = beginning.len().min(usize::try_from(facts.size).unwrap_or(usize::MAX));
         let mut own = vec![0; shared];
