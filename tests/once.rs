@@ -16,13 +16,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::{Dir, Program, inode, lasting_port, wait_until};
-use fetchlogs::pos::{Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, emit_answer};
-use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
+use fetchlogs::proto::frame::{Reason, emit_close, emit_heartbeat};
 use mirror::{Mirror, lines, with_suffix};
 use nix::sys::signal::Signal;
 use original::{OriginalResponder, ResponderTimes, masked};
-use scripted::Scripted;
+use scripted::{Scripted, data, following};
 
 /// Fetches once, and gives the exit code and what was told on stderr.
 fn once(mirror: &Mirror) -> (Option<i32>, String) {
@@ -362,19 +361,6 @@ fn a_source_that_has_less_than_the_copy_is_not_complete() {
 
 /// The answer that generation `inode` follows, found under another name.
 fn answer(file: File, inode: u64, from: u64, name: Option<&str>) -> Vec<u8> {
-    emit_answer(&Answer {
-        inode: Inode::new(inode),
-        file,
-        id: Token::parse(format!("{inode}.7.99").as_bytes()).unwrap(),
-        boot: Token::parse(b"boot").unwrap(),
-        from,
-        size: from,
-        mtime_ns: 12345,
-        name: name.map(|name| name.as_bytes().to_vec()),
-        tail: None,
-    })
-}
-
-fn data(bytes: &[u8]) -> Vec<u8> {
-    [&emit_data_header(bytes.len() as u64)[..], bytes].concat()
+    let name = name.map(|name| name.as_bytes().to_vec());
+    emit_answer(&Answer { name, ..following(file, inode, from) })
 }

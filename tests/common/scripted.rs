@@ -5,10 +5,43 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use fetchlogs::pos::{Inode, Token};
+use fetchlogs::proto::answer::{Answer, File, emit_answer};
+use fetchlogs::proto::frame::emit_data_header;
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long a fetcher may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is said where generation `inode` follows, from there on, of which there is no more yet.
+pub fn following(file: File, inode: u64, from: u64) -> Answer {
+    Answer {
+        inode: Inode::new(inode),
+        file,
+        id: id(inode),
+        boot: Token::parse(b"boot").unwrap(),
+        from,
+        size: from,
+        mtime_ns: 12345,
+        name: None,
+        tail: None,
+    }
+}
+
+/// The same as it is sent.
+pub fn answer(file: File, inode: u64, from: u64) -> Vec<u8> {
+    emit_answer(&following(file, inode, from))
+}
+
+/// The identity of generation `inode`.
+pub fn id(inode: u64) -> Token {
+    Token::parse(format!("{inode}.7.99").as_bytes()).unwrap()
+}
+
+/// A frame of these bytes.
+pub fn data(bytes: &[u8]) -> Vec<u8> {
+    [&emit_data_header(bytes.len() as u64)[..], bytes].concat()
+}
 
 /// A listening socket under the test's control.
 pub struct Scripted {

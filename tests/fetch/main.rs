@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chance::Chance;
+use chance::{Chance, number, seed};
 use common::{Program, holds_for, wait_until};
 use fetchlogs::fetch::pointer::{Held, parse_pointer};
 use left_out::{left_out, tell};
@@ -68,15 +68,5 @@ fn can_trace(what: &str) -> bool {
 }
 
 fn torture() -> u64 {
-    std::env::var("FETCHLOGS_TORTURE").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("FETCHLOGS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.unwrap().as_nanos() as u64 % 1_000_000_000
-    });
-    eprintln!("FETCHLOGS_SEED={seed}");
-    seed
+    number("FETCHLOGS_TORTURE", 1)
 }

@@ -1,38 +1,16 @@
 //! Protocol 2, against a responder that says what the test wants.
 
 use fetchlogs::fetch::manifest::{Ending, Gap, parse_line};
-use fetchlogs::pos::{Inode, Token};
-use fetchlogs::proto::answer::{Answer, File, Why, emit_answer};
+use fetchlogs::pos::Inode;
+use fetchlogs::proto::answer::{File, Why};
 use fetchlogs::proto::asked::Asked as Fields;
 use fetchlogs::proto::digest::{Digest, Whole};
-use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
+use fetchlogs::proto::frame::{Reason, emit_close, emit_heartbeat};
 use fetchlogs::proto::refusal::{Code, Refusal, emit_refusal};
 use fetchlogs::proto::request::parse_request;
 
 use super::*;
-
-/// The answer that generation `inode` follows.
-fn answer(file: File, inode: u64, from: u64) -> Vec<u8> {
-    emit_answer(&Answer {
-        inode: Inode::new(inode),
-        file,
-        id: id(inode),
-        boot: Token::parse(b"boot").unwrap(),
-        from,
-        size: from,
-        mtime_ns: 12345,
-        name: None,
-        tail: None,
-    })
-}
-
-fn id(inode: u64) -> Token {
-    Token::parse(format!("{inode}.7.99").as_bytes()).unwrap()
-}
-
-fn data(bytes: &[u8]) -> Vec<u8> {
-    [&emit_data_header(bytes.len() as u64)[..], bytes].concat()
-}
+use scripted::{answer, data, id};
 
 fn fields(asked: &scripted::Asked) -> Fields {
     *parse_request(&asked.line).unwrap().two.expect("protocol 2 is asked for")

@@ -29,12 +29,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use common::{Program, holds_for, wait_until};
-use fetchlogs::pos::{Inode, Token};
 use fetchlogs::proto::answer::{Answer, File, emit_answer};
-use fetchlogs::proto::frame::{Reason, emit_close, emit_data_header, emit_heartbeat};
+use fetchlogs::proto::frame::{Reason, emit_close, emit_heartbeat};
 use left_out::{left_out, tell};
 use nix::sys::signal::Signal;
-use scripted::{Asked, Scripted};
+use scripted::{Asked, Scripted, data, following};
 use site::{FETCH_LOGS, Site};
 use tally::tally;
 use truth::{Truth, content};
@@ -200,17 +199,7 @@ impl Drop for Hostile {
 
 /// The answer that generation `inode` follows, from there, of a file of `size` bytes.
 fn answer(file: File, inode: u64, from: u64, size: u64) -> Vec<u8> {
-    emit_answer(&Answer {
-        inode: Inode::new(inode),
-        file,
-        id: Token::parse(format!("{inode}.7.99").as_bytes()).unwrap(),
-        boot: Token::parse(b"boot").unwrap(),
-        from,
-        size,
-        mtime_ns: 12345,
-        name: None,
-        tail: None,
-    })
+    emit_answer(&Answer { size, ..following(file, inode, from) })
 }
 
 /// The relation to what was asked for: the first contact, the same, or the next generation.
@@ -225,8 +214,4 @@ fn relation(asked: &Asked, inode: u64) -> File {
 /// The generation that is asked for.
 fn inode_of(asked: &Asked) -> u64 {
     asked.request.split(' ').nth(1).unwrap().parse().unwrap()
-}
-
-fn data(bytes: &[u8]) -> Vec<u8> {
-    [&emit_data_header(bytes.len() as u64)[..], bytes].concat()
 }

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::chance::Chance;
+use crate::chance::{number, seed};
 use crate::common::{Dir, Program, lasting_port, wait_until};
 use crate::proxy::{Fault, Pace, Plan, Proxy, Way};
 use crate::tally::tally;
-use crate::{number, seed};
 
 /// Sources of one fetcher: fewer than a listener lets wait (std listens with a backlog of 128).
 const BATCH: usize = 100;

@@ -17,14 +17,3 @@ mod proxy;
 mod tally;
 mod town;
 mod world;
-
-/// A number from the environment.
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
-fn seed() -> u64 {
-    let seed = number("FETCHLOGS_SEED", u64::from(std::process::id()));
-    eprintln!("FETCHLOGS_SEED={seed}");
-    seed
-}

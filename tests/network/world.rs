@@ -6,11 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
+use crate::chance::{number, seed};
 use crate::common::{Dir, Program, wait_until};
 use crate::left_out;
 use crate::tally::tally;
 use crate::town::{Machine, Weather, Wire, bound};
-use crate::{number, seed};
 
 /// What tests are left out of.
 const FILE: &str = "tests/network";

@@ -32,22 +32,12 @@ mod tally;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chance::{number, seed};
 use disk::Kind;
 use machine::Machine;
 
 /// What tests are left out of.
 const FILE: &str = "tests/power";
-
-/// A number from the environment.
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
-fn seed() -> u64 {
-    let seed = number("FETCHLOGS_SEED", u64::from(std::process::id()));
-    eprintln!("FETCHLOGS_SEED={seed}");
-    seed
-}
 
 /// Whether power can be lost here on such a file system; else the test is left out.
 fn can_lose(kind: Kind) -> bool {

@@ -3,28 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use fetchlogs::pos::{Inode, Token};
-use fetchlogs::proto::answer::{Answer, File, emit_answer};
+use fetchlogs::proto::answer::File;
 use fetchlogs::proto::frame::{Reason, emit_close, emit_heartbeat};
 
 use crate::common::wait_until;
-use crate::scripted::{Asked, Scripted};
+use crate::scripted::{Asked, Scripted, answer};
 use crate::site::Site;
 use crate::truth::Truth;
-
-fn answer(file: File, inode: u64, from: u64) -> Vec<u8> {
-    emit_answer(&Answer {
-        inode: Inode::new(inode),
-        file,
-        id: Token::parse(format!("{inode}.7.99").as_bytes()).unwrap(),
-        boot: Token::parse(b"boot").unwrap(),
-        from,
-        size: from,
-        mtime_ns: 12345,
-        name: None,
-        tail: None,
-    })
-}
 
 /// Found by attacks: a copy that was removed while it was written was written to on, without a name; when
 /// its generation ended there was no archive, and nothing of it was left here. Nobody looked whether the copy

@@ -26,17 +26,14 @@ mod tracer;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chance::number;
+
 /// What tests are left out of.
 const FILE: &str = "tests/torture";
 
-/// A number from the environment.
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap())
-}
-
 /// How many times as long a run is as one for every change.
 fn torture() -> u64 {
-    number("FETCHLOGS_TORTURE").unwrap_or(1)
+    number("FETCHLOGS_TORTURE", 1)
 }
 
 /// Does `work` with each of `items`, so many at the same time, each with a port of its own; after the

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::chance::Chance;
+use crate::chance::{Chance, number};
 use crate::common::{Program, inode};
 use crate::left_out::left_out;
 use crate::stage::{Log, Stage};
 use crate::tally::tally;
-use crate::{FILE, number, side_by_side, torture};
+use crate::{FILE, side_by_side, torture};
 
 /// Kills of each end in a run for every change, and of one stage: a log's life must not be so long that
 /// its rotated files are all that is looked at.
@@ -217,7 +217,7 @@ fn stage(seed: u64, plan: &Plan, port: u16) -> Counts {
 #[test]
 fn killed_at_random_moments_under_every_rotation_all_is_there_once_and_proved() {
     let gzip = !left_out(FILE, &["gzip"]);
-    let first = number("FETCHLOGS_SEED").unwrap_or(u64::from(std::process::id()) << 20);
+    let first = number("FETCHLOGS_SEED", u64::from(std::process::id()) << 20);
     eprintln!("FETCHLOGS_SEED={first}");
     let stages = KILLS.div_ceil(KILLS_A_STAGE) * torture();
     let plans = (first..first + stages).map(|seed| (seed, PLANS[(seed % 8) as usize]));
