@@ -92,6 +92,8 @@ pub struct Source {
     reopen_wanted: bool,
     /// Somebody renamed the copy, and its end is still to be compared.
     renamed: bool,
+    /// What is behind the durable part of a found copy was synced since it was found.
+    assured: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
@@ -130,6 +132,7 @@ impl Source {
             next_job: None,
             reopen_wanted: false,
             renamed: false,
+            assured: false,
             in_step: false,
             progressed: false,
             owing: false,
@@ -503,6 +506,7 @@ impl Source {
         if let State::Storing { connected: false } = self.state
             && self.job.is_none()
         {
+            self.assured = true;
             self.set(State::Waiting { until: now, recover: false });
         }
         if let State::Following { .. } = self.state {
@@ -524,7 +528,7 @@ impl Source {
         let State::Storing { connected } = self.state else { return };
         self.generation = generation;
         self.place = place;
-        self.renamed = false;
+        (self.renamed, self.assured) = (false, false);
         self.furthest = place.at;
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;

@@ -29,11 +29,41 @@ fn what_differs_is_made_durable_before_a_loss_is_told() {
             let due = life.source.deadline().unwrap().saturating_duration_since(life.now);
             assert_eq!(life.pass(due), [Output::Do(Job::Recover)]);
         } else {
+            if runs {
+                // It may have begun before the last bytes came.
+                life.source.handle_checkpointed(life.now, 1000);
+                assert_eq!(life.outputs(), [checkpoint]);
+            }
             life.source.handle_checkpointed(life.now, 1010);
             assert_eq!(life.ask(), "/log 7 754\n");
             assert_eq!(life.status("O 7"), []);
             life.data(250);
             assert!(life.differs().contains(&lost(7, 1010)));
+        }
+    }
+}
+
+/// Found by the simulation: a sync had failed without anybody asking, the cache dropped what was not written, and
+/// the process was killed. The next one found a copy whose end had arrived, as far as it knew, read zeros in it,
+/// and told a loss; its own first sync would have told it better.
+#[test]
+fn what_was_found_and_differs_is_made_durable_before_a_loss_is_told() {
+    for fails in [false, true] {
+        let arrived = Trust::Durable { rest: Rest::Arrived };
+        let mut life = Life::at(Some(7), place(0, 1000, arrived));
+        assert_eq!(life.ask(), "/log 7 0\n");
+        life.status("O 7");
+        assert_eq!(life.differs(), [Output::Close, Output::Do(Job::Checkpoint)]);
+        if fails {
+            life.source.handle_store_fault(life.now, Fault::Store("cannot sync".to_owned()));
+            assert!(matches!(life.outputs()[..], [Output::Close, Output::Fail(_)]));
+            let due = life.source.deadline().unwrap().saturating_duration_since(life.now);
+            assert_eq!(life.pass(due), [Output::Do(Job::Recover)]);
+        } else {
+            life.source.handle_checkpointed(life.now, 0);
+            assert_eq!(life.ask(), "/log 7 0\n");
+            life.status("O 7");
+            assert!(life.differs().contains(&lost(7, 1000)));
         }
     }
 }

@@ -94,8 +94,18 @@ fn what_is_not_durable_after_an_unclean_end_is_compared() {
         assert_eq!(life.ask(), "/log 7 244\n");
         life.status("O 7");
         life.data(300);
+        let mut outputs = life.differs();
+        if rest == Rest::Arrived {
+            // It may be what the cache has dropped: a sync tells.
+            assert_eq!(outputs, [Output::Close, Output::Do(Job::Checkpoint)]);
+            life.source.handle_checkpointed(life.now, 544);
+            assert_eq!(life.ask(), "/log 7 288\n");
+            life.status("O 7");
+            life.data(256);
+            outputs = life.differs();
+        }
         let cut = Cut { at: 544, keep };
-        assert_eq!(life.differs(), [Output::Close, Output::Do(Job::Cut(cut))]);
+        assert_eq!(outputs, [Output::Close, Output::Do(Job::Cut(cut))]);
     }
 }
 

@@ -27,5 +27,10 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (37388, "connections that were cut and answers of protocol 2 between them were told as a loss"),
     (43764, "as 26666, behind an end that was cut off"),
+    (
+        500790,
+        "what the cache had dropped was found after a kill, compared before any sync, and told as a loss",
+    ),
+    (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
 ];

@@ -192,7 +192,7 @@ impl Source {
         if more {
             self.place.trust = Trust::Durable { rest: Rest::Arrived };
             self.place.at = durable;
-            self.in_step = false;
+            (self.in_step, self.assured) = (false, false);
         }
         more
     }

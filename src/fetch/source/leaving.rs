@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Source, State};
+use super::Source;
 use crate::fetch::copy::{Place, Rest, Trust};
 use crate::fetch::manifest::{Ending, Gap, Outcome};
 use crate::fetch::store::Cut;
@@ -39,15 +39,18 @@ impl Source {
     /// not durable, it may be what is read where the cache has dropped what it could not write: only a sync
     /// tells of that. So it is made durable, and then asked for anew. Says whether it is.
     pub(super) fn makes_sure(&mut self, now: Instant, at: Offset) -> bool {
-        let unsure = self.place.trust == Trust::Whole && at >= self.place.durable && self.dirty();
+        let cached = match self.place.trust {
+            Trust::Whole => self.dirty(),
+            Trust::Durable { rest: Rest::Arrived } => !self.assured,
+            Trust::Durable { rest: Rest::Doubtful | Rest::Torn } | Trust::Nothing => false,
+        };
+        let unsure = cached && at >= self.place.durable;
         if unsure && self.may_hurry(now) {
             self.outputs.push_back(Output::Close);
             self.in_step = false;
-            self.set(State::Storing { connected: false });
-            if self.job.is_none() {
-                self.checkpoint_at = None;
-                self.start(Job::Checkpoint);
-            }
+            self.checkpoint_at = None;
+            // One that runs may have begun before the last bytes came.
+            self.hold_apart(Job::Checkpoint);
         }
         unsure
     }
