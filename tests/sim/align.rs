@@ -147,6 +147,7 @@ impl Truth<'_> {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);
+        let mut told = told;
         for next in number + 1..world.generations.len() {
             let alike = offset <= world.shared(number, next);
             let left = (nothing_more || alike && left.overwritten) && (ended || alike);
@@ -156,6 +157,8 @@ impl Truth<'_> {
             {
                 found.push((next, 0));
             }
+            // A loss of one of which nothing was had is of all up to the one that comes.
+            told |= self.is_told(next, 0);
             let passed = &world.generations[next];
             if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !told {
                 break;

@@ -15,6 +15,9 @@ use crate::world::World;
 const CHECK: Duration = Duration::from_secs(5);
 const IDLE_CHECKS: u32 = 13;
 
+/// Its writes wait for room: so often it is looked for here.
+const ROOM: Duration = Duration::from_millis(50);
+
 /// A connection of it.
 #[derive(Debug)]
 pub struct Original {
@@ -97,7 +100,7 @@ impl Original {
         }
         let sent = self.write(&bytes[self.at..]);
         self.at += sent;
-        self.look_at = now + CHECK;
+        self.look_at = now + if self.at < bytes.len() { ROOM } else { CHECK };
         self.idle = if sent > 0 || self.at < bytes.len() { 0 } else { self.idle + 1 };
         if self.idle >= IDLE_CHECKS {
             self.idle = 0;
