@@ -172,7 +172,9 @@ impl Truth<'_> {
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        let rest = || world.to_be_had(passed) > had.max(world.shared(passed, next));
+        // What came back from a backup since is due as that of a newer generation.
+        let there = || world.to_be_had_until(passed, next);
+        let rest = || there() > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
