@@ -186,9 +186,15 @@ impl Truth<'_> {
         self.lost.iter().any(|loss| self.is_of(loss, number, offset))
     }
 
+    /// The number that is told is that of the file in which a generation went on: of one that was brought back
+    /// with less of it than was had, too.
     fn is_of(&self, loss: &Loss, number: usize, offset: usize) -> bool {
-        let inodes = &self.world.generations[number].inodes;
-        inodes.contains(&loss.inode) && loss.from.is_none_or(|from| from == offset as u64)
+        let world = self.world;
+        let went_on = |newer: usize| newer == number || world.shared(number, newer) > 0;
+        let named = (number..world.generations.len())
+            .filter(|&newer| world.generations[newer].inodes.contains(&loss.inode))
+            .any(went_on);
+        named && loss.from.is_none_or(|from| from == offset as u64)
     }
 
     fn add_loosely(&self, (number, offset): (usize, usize), found: &mut Vec<(usize, usize)>) {

@@ -37,4 +37,8 @@ pub const KEPT: &[(u64, &str)] = &[
         113815,
         "what was passed over came back from a backup later, as the beginning of a newer file",
     ),
+    (
+        150467,
+        "a loss was told under the number of the file that a backup had brought back, and not yet in a line",
+    ),
 ];
