@@ -178,7 +178,12 @@ impl Truth<'_> {
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
-        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind()
+        // A power loss has brought an older file back as it was: nothing in it is later than what was had.
+        let older = || {
+            let as_it_was = one.shares.is_some_and(|(_, count)| count == one.bytes.len());
+            told && as_it_was && one.file < world.generations[left.0].file
+        };
+        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || older()
     }
 
     /// Whether it was told that a generation ends for us there.

@@ -41,4 +41,8 @@ pub const KEPT: &[(u64, &str)] = &[
         150467,
         "a loss was told under the number of the file that a backup had brought back, and not yet in a line",
     ),
+    (
+        127731,
+        "a power loss brought back the log before the one that was fetched, and that was gone",
+    ),
 ];
