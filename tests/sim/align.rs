@@ -13,7 +13,9 @@
 //!   - where all that was had of it is also the beginning of the next: "a log that is emptied and written anew
 //!     while it is followed is known by its bytes";
 //!   - of a generation of which nothing was had and that was cut or replaced at its own path: "what was
-//!     truncated away, or deleted, before anybody read it".
+//!     truncated away, or deleted, before anybody read it";
+//!   - of a generation of which nothing was had and whose number was used again, where nothing but the number
+//!     is known of a file: "whatever file has its number passes for it".
 //!
 //! A loss is told only where something was lost: as long as some file has every byte of every generation, it
 //! is a false alarm; but for a file of which nothing was had and that is gone. Where its end is told, there were so many bytes.
@@ -24,7 +26,7 @@
 use std::collections::BTreeSet;
 
 use crate::oracle::{Piece, Rules};
-use crate::world::World;
+use crate::world::{Generation, World};
 
 /// A loss that was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,24 +145,24 @@ impl Truth<'_> {
         // Nothing was had of it yet; or a power loss has cut it to less than was had, and what is left may as
         // well be something new.
         let cut = told && !left.ends.is_empty() && offset > world.to_be_had(number);
+        let mut passes = told || offset == 0 && self.is_used_again(number);
         if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);
-        let mut told = told;
         for next in number + 1..world.generations.len() {
             let alike = offset <= world.shared(number, next);
             let left = (nothing_more || alike && left.overwritten) && (ended || alike);
             if left
                 && (number + 1..next)
-                    .all(|passed| self.may_pass(passed, (number, offset), next, told))
+                    .all(|passed| self.may_pass(passed, (number, offset), next, passes))
             {
                 found.push((next, 0));
             }
             // A loss of one of which nothing was had is of all up to the one that comes.
-            told |= self.is_told(next, 0);
+            passes |= self.is_told(next, 0) || self.is_used_again(next);
             let passed = &world.generations[next];
-            if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !told {
+            if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !passes {
                 break;
             }
         }
@@ -184,6 +186,16 @@ impl Truth<'_> {
             told && as_it_was && one.file < world.generations[left.0].file
         };
         one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || older()
+    }
+
+    /// Whether another file came to have the number of a generation where births and generations of inodes are
+    /// not known: as long as nothing of it was had, nothing tells the two apart.
+    fn is_used_again(&self, number: usize) -> bool {
+        let World { habits, generations, .. } = self.world;
+        let nothing_known = habits.host.no_births && !habits.host.generations;
+        let inodes = &generations[number].inodes;
+        let again = |later: &Generation| !later.inodes.is_disjoint(inodes);
+        nothing_known && habits.reuse && generations[number + 1..].iter().any(again)
     }
 
     /// Whether it was told that a generation ends for us there.

@@ -45,4 +45,8 @@ pub const KEPT: &[(u64, &str)] = &[
         127731,
         "a power loss brought back the log before the one that was fetched, and that was gone",
     ),
+    (
+        295087,
+        "nothing was had of a file, and its number was given to another where nothing else tells files apart",
+    ),
 ];
