@@ -145,24 +145,33 @@ impl Truth<'_> {
         // Nothing was had of it yet; or a power loss has cut it to less than was had, and what is left may as
         // well be something new.
         let cut = told && !left.ends.is_empty() && offset > world.to_be_had(number);
-        let mut passes = told || offset == 0 && self.is_used_again(number);
         if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);
+        let mut passes = told;
+        // A number that was used again stands for all up to the last one that has it.
+        let mut again = if offset == 0 { self.used_again(number) } else { 0 };
         for next in number + 1..world.generations.len() {
+            let passes_here = passes || next <= again;
             let alike = offset <= world.shared(number, next);
             let left = (nothing_more || alike && left.overwritten) && (ended || alike);
             if left
                 && (number + 1..next)
-                    .all(|passed| self.may_pass(passed, (number, offset), next, passes))
+                    .all(|passed| self.may_pass(passed, (number, offset), next, passes_here))
             {
                 found.push((next, 0));
             }
             // A loss of one of which nothing was had is of all up to the one that comes.
-            passes |= self.is_told(next, 0) || self.is_used_again(next);
+            passes |= self.is_told(next, 0);
+            again = again.max(self.used_again(next));
             let passed = &world.generations[next];
-            if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !passes {
+            if !passed.bytes.is_empty()
+                && !passed.overwritten
+                && !passed.remade
+                && !passes
+                && again <= next
+            {
                 break;
             }
         }
@@ -188,14 +197,17 @@ impl Truth<'_> {
         one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || older()
     }
 
-    /// Whether another file came to have the number of a generation where births and generations of inodes are
-    /// not known: as long as nothing of it was had, nothing tells the two apart.
-    fn is_used_again(&self, number: usize) -> bool {
-        let World { habits, generations, .. } = self.world;
-        let nothing_known = habits.host.no_births && !habits.host.generations;
-        let inodes = &generations[number].inodes;
-        let again = |later: &Generation| !later.inodes.is_disjoint(inodes);
-        nothing_known && habits.reuse && generations[number + 1..].iter().any(again)
+    /// The last generation that came to have the number of one that was asked for when nothing of it was had,
+    /// where births and generations of inodes are not known: nothing tells the two apart then.
+    fn used_again(&self, number: usize) -> usize {
+        let World { habits, generations, asked_blindly, .. } = self.world;
+        let has_it = |one: &Generation| !one.inodes.is_disjoint(&generations[number].inodes);
+        let blindly = !generations[number].inodes.is_disjoint(asked_blindly);
+        if habits.host.no_births && !habits.host.generations && blindly {
+            generations.iter().rposition(has_it).unwrap_or(number)
+        } else {
+            number
+        }
     }
 
     /// Whether it was told that a generation ends for us there.
