@@ -33,4 +33,20 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
+    (
+        113815,
+        "what was passed over came back from a backup later, as the beginning of a newer file",
+    ),
+    (
+        150467,
+        "a loss was told under the number of the file that a backup had brought back, and not yet in a line",
+    ),
+    (
+        127731,
+        "a power loss brought back the log before the one that was fetched, and that was gone",
+    ),
+    (
+        295087,
+        "nothing was had of a file, and its number was given to another where nothing else tells files apart",
+    ),
 ];
