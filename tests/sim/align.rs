@@ -168,11 +168,12 @@ impl Truth<'_> {
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
     /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since.
+    /// whole nobody hears that a power loss has made another of it since. What came back in a newer generation
+    /// is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        let rest = || world.to_be_had(passed) > had.max(world.shared(passed, next));
+        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
