@@ -185,9 +185,20 @@ impl Truth<'_> {
         self.lost.iter().any(|loss| self.is_of(loss, number, offset))
     }
 
+    /// A file that begins with what is compared of it is taken for the one that is gone, until they differ; so
+    /// the loss is told of that file.
     fn is_of(&self, loss: &Loss, number: usize, offset: usize) -> bool {
-        let inodes = &self.world.generations[number].inodes;
-        inodes.contains(&loss.inode) && loss.from.is_none_or(|from| from == offset as u64)
+        let world = self.world;
+        let had = |one: usize| world.generations[one].inodes.contains(&loss.inode);
+        match loss.from {
+            None => had(number),
+            Some(from) => {
+                let taken_for =
+                    |other: usize| had(other) && offset > 0 && world.shared(number, other) > 0;
+                from == offset as u64
+                    && (had(number) || (0..world.generations.len()).any(taken_for))
+            }
+        }
     }
 
     fn add_loosely(&self, (number, offset): (usize, usize), found: &mut Vec<(usize, usize)>) {

@@ -33,4 +33,9 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
+    (
+        58382,
+        "what was passed over came back from a backup, behind the generation that was had next",
+    ),
+    (48063, "a file from a backup was taken for the one that was gone, and the loss told of that"),
 ];
