@@ -179,13 +179,12 @@ impl Truth<'_> {
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
     /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since.
+    /// whole nobody hears that a power loss has made another of it since. What came back in a newer generation
+    /// is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        // What came back from a backup since is due as that of a newer generation.
-        let there = || world.to_be_had_until(passed, next);
-        let rest = || there() > had.max(world.shared(passed, next));
+        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
@@ -215,15 +214,15 @@ impl Truth<'_> {
         self.lost.iter().any(|loss| self.is_of(loss, number, offset))
     }
 
-    /// The number that is told is that of the file in which a generation went on: of one that was brought back
-    /// with less of it than was had, too.
+    /// The number that is told is that of the file in which a generation went on: one that a backup brought back
+    /// and that begins as the one that is gone is taken for it, until they differ.
     fn is_of(&self, loss: &Loss, number: usize, offset: usize) -> bool {
         let world = self.world;
-        let went_on = |newer: usize| newer == number || world.shared(number, newer) > 0;
-        let named = (number..world.generations.len())
-            .filter(|&newer| world.generations[newer].inodes.contains(&loss.inode))
-            .any(went_on);
-        named && loss.from.is_none_or(|from| from == offset as u64)
+        let had = |one: usize| world.generations[one].inodes.contains(&loss.inode);
+        let Some(from) = loss.from else { return had(number) };
+        let taken_for = |newer: usize| had(newer) && offset > 0 && world.shared(number, newer) > 0;
+        from == offset as u64
+            && (had(number) || (number + 1..world.generations.len()).any(taken_for))
     }
 
     fn add_loosely(&self, (number, offset): (usize, usize), found: &mut Vec<(usize, usize)>) {

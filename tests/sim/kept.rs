@@ -49,4 +49,9 @@ pub const KEPT: &[(u64, &str)] = &[
         295087,
         "nothing was had of a file, and its number was given to another where nothing else tells files apart",
     ),
+    (
+        58382,
+        "what was passed over came back from a backup, behind the generation that was had next",
+    ),
+    (48063, "a file from a backup was taken for the one that was gone, and the loss told of that"),
 ];
