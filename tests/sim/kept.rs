@@ -33,4 +33,8 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
+    (
+        34123,
+        "what was compared after a power loss was cut off when the next connection found another file",
+    ),
 ];
