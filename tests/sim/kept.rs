@@ -41,4 +41,8 @@ pub const KEPT: &[(u64, &str)] = &[
         166589,
         "a line for late bytes was there though its sync had failed, and the archive was cut behind it",
     ),
+    (
+        178239,
+        "a copy that somebody renamed had its line already, stayed the copy after a kill, and ended in another way",
+    ),
 ];
