@@ -45,4 +45,8 @@ pub const KEPT: &[(u64, &str)] = &[
         178239,
         "a copy that somebody renamed had its line already, stayed the copy after a kill, and ended in another way",
     ),
+    (
+        293442,
+        "a host lost power with its last deed before the calm, and its responder was away in it",
+    ),
 ];
