@@ -49,4 +49,5 @@ pub const KEPT: &[(u64, &str)] = &[
         293442,
         "a host lost power with its last deed before the calm, and its responder was away in it",
     ),
+    (50826, "a log that was compressed to two formats was fetched twice"),
 ];
