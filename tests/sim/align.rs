@@ -140,9 +140,10 @@ impl Truth<'_> {
         let had_since = || left.returned || offset >= world.to_be_had_until(number, number);
         let nothing_more = whole || offset >= world.to_be_had(number) || told && had_since();
         let unknown = |loss: &Loss| self.unknowable(loss) && self.is_of(loss, number, offset);
-        // Nothing was had of it yet; or a power loss has cut it to less than was had, and what is left may as
-        // well be something new.
-        let cut = told && !left.ends.is_empty() && offset > world.to_be_had(number);
+        // Nothing was had of it yet; or a power loss has cut it, or damaged what it was compressed to, to less than
+        // was had, and what is left may as well be something new.
+        let less = !left.ends.is_empty() || left.torn;
+        let cut = told && less && offset > world.to_be_had(number);
         if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }

@@ -50,4 +50,12 @@ pub const KEPT: &[(u64, &str)] = &[
         "a host lost power with its last deed before the calm, and its responder was away in it",
     ),
     (50826, "a log that was compressed to two formats was fetched twice"),
+    (
+        74332,
+        "a power loss damaged a compressed log, and what was unpacked of it never was in the log",
+    ),
+    (
+        282957,
+        "a power loss damaged what a log was compressed to, behind less than was fetched of it",
+    ),
 ];
