@@ -168,16 +168,20 @@ impl Truth<'_> {
     }
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
-    /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since.
+    /// one has as well, and that need not be told or was. Two honest exceptions: of a file that was fetched as a
+    /// whole nobody hears that a power loss has made another of it since; and where a power loss has undone a
+    /// rotation that was followed, what is lost is told, and the file that was left is by its birth still the older.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        let rest = || world.to_be_had(passed) > had.max(world.shared(passed, next));
+        // What came back from a backup is due as that of the newer generation.
+        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
-        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind()
+        let born = !world.habits.host.no_births;
+        let older = || born && one.again && one.shares.is_none_or(|(from, _)| from < left.0);
+        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || told && older()
     }
 
     /// Whether it was told that a generation ends for us there.

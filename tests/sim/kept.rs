@@ -58,4 +58,9 @@ pub const KEPT: &[(u64, &str)] = &[
         282957,
         "a power loss damaged what a log was compressed to, behind less than was fetched of it",
     ),
+    (289380, "what was passed over came back from a backup, and was due as that"),
+    (
+        287813,
+        "a power loss made the log of a file that had been left, and it was rotated anew before anybody asked",
+    ),
 ];

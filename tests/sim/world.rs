@@ -87,6 +87,8 @@ pub struct Generation {
     pub overwritten: bool,
     /// A power loss has made it, of what a rotated file had.
     pub remade: bool,
+    /// A power loss has undone the rotations behind it: its file is the log again.
+    pub again: bool,
     /// A power loss has damaged the file that it was compressed to.
     pub torn: bool,
     /// A power loss has brought its file back: it was told as lost by then, or not.
@@ -238,6 +240,7 @@ impl World {
             ends: BTreeSet::new(),
             overwritten: false,
             remade: false,
+            again: false,
             torn: false,
             returned: false,
         };
