@@ -142,9 +142,10 @@ impl Truth<'_> {
         let had_since = || left.returned || offset >= world.to_be_had_until(number, number);
         let nothing_more = whole || offset >= world.to_be_had(number) || told && had_since();
         let unknown = |loss: &Loss| self.unknowable(loss) && self.is_of(loss, number, offset);
-        // Nothing was had of it yet; or a power loss has cut it to less than was had, and what is left may as
-        // well be something new.
-        let cut = told && !left.ends.is_empty() && offset > world.to_be_had(number);
+        // Nothing was had of it yet; or a power loss has cut it, or damaged what it was compressed to, to less than
+        // was had, and what is left may as well be something new.
+        let less = !left.ends.is_empty() || left.torn;
+        let cut = told && less && offset > world.to_be_had(number);
         if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
@@ -178,9 +179,10 @@ impl Truth<'_> {
     }
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
-    /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since. What came back in a newer generation
-    /// is due as that one's.
+    /// one has as well, and that need not be told or was. Two honest exceptions: of a file that was fetched as a
+    /// whole nobody hears that a power loss has made another of it since; and where a power loss has undone a
+    /// rotation that was followed, what is lost is told, and the file that was left is still the older one. What
+    /// came back in a newer generation is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
@@ -191,9 +193,14 @@ impl Truth<'_> {
         // A power loss has brought an older file back as it was: nothing in it is later than what was had.
         let older = || {
             let as_it_was = one.shares.is_some_and(|(_, count)| count == one.bytes.len());
-            told && as_it_was && one.file < world.generations[left.0].file
+            as_it_was && one.file < world.generations[left.0].file
         };
-        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || older()
+        let born = !world.habits.host.no_births;
+        let undone = || born && one.again && one.shares.is_none_or(|(from, _)| from < left.0);
+        one.bytes.is_empty()
+            || (one.overwritten || told) && !rest()
+            || behind()
+            || told && (older() || undone())
     }
 
     /// The last generation that came to have the number of one that was asked for when nothing of it was had,
