@@ -181,9 +181,12 @@ fn a_copy_that_is_longer_than_what_is_durable_is_asked_for_from_there_before_it_
     let mut asked = responder.asked();
     assert_eq!(asked.from(), 2000 - 256);
     asked.send(answer(File::Lost(Why::Digest), 1001, 0));
-    let mut asked = responder.asked();
-    assert_eq!(asked.from(), 1000 - 256);
-    asked.send([answer(File::Same, 1001, 744), data(&content[744..])].concat());
+    // What differs is made durable first, and compared once more.
+    for _ in 0..2 {
+        let mut asked = responder.asked();
+        assert_eq!(asked.from(), 1000 - 256);
+        asked.send([answer(File::Same, 1001, 744), data(&content[744..])].concat());
+    }
     let mut asked = responder.asked();
     let from = asked.from();
     asked.send([answer(File::Same, 1001, from as u64), data(&content[from..])].concat());

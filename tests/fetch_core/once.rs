@@ -256,3 +256,31 @@ fn fetched_once_a_rotated_file_that_is_written_for_ever_is_given_up() {
     }
     assert!(life.now - begun >= Duration::from_secs(600));
 }
+
+/// Found by the simulation: a host had lost the end of a log, which was then rotated. It was given up since the source
+/// had fewer bytes than the copy, though to wait for its end would have shown what follows, and the new log was
+/// never fetched.
+#[test]
+fn fetched_once_a_rotated_file_that_is_shorter_than_the_copy_is_followed_to_its_end() {
+    for current in [false, true] {
+        let mut life = once(1000);
+        assert_eq!(life.ask(), "/log 7 744\n");
+        let name = (!current).then(|| b"/log.1".to_vec());
+        let same = Answer { name, ..answer(File::Same, b"a", 744, 900) };
+        life.source.handle_answer(life.now, &same);
+        if let Some(Output::Do(Job::Begin(known))) = life.source.poll_output() {
+            life.source.handle_standing(life.now, Some(known), *life.source.place());
+        }
+        assert_eq!(life.data(156), [Output::Succeed]);
+        if current {
+            let outputs = life.heartbeat();
+            assert!(matches!(outputs[..], [Output::Close, Output::Fail(_)]), "{outputs:?}");
+            continue;
+        }
+        assert_eq!(life.heartbeat(), [Output::Succeed]);
+        life.closed();
+        assert_eq!(life.ask(), "/log 7 900\n");
+        life.source.handle_answer(life.now, &answer(File::Next, b"b", 0, 5));
+        assert!(life.outputs().contains(&lost(7, 1000)));
+    }
+}

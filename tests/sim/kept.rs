@@ -84,4 +84,6 @@ pub const KEPT: &[(u64, &str)] = &[
         287813,
         "a power loss made the log of a file that had been left, and it was rotated anew before anybody asked",
     ),
+    (449495, "--once gave up a rotated log that was shorter than its copy"),
+    (401487, "--once gave up an empty rotated log that was taken for the one before"),
 ];
