@@ -168,6 +168,13 @@ pub fn sort_oldest_first<T>(files: Vec<Aged<T>>) -> Vec<Aged<T>> {
     merge(merge(by_times(others), by_names(stamps)), by_names(counters))
 }
 
+/// Whether two files of one number were compressed from the same, to two formats: each has its time.
+fn are_twins(one: &Age, other: &Age) -> bool {
+    let packed = |age: &Age| age.times.filter(|times| times.compressed);
+    let changed = |age: &Age| packed(age).map(|times| times.modified_ns);
+    changed(one).is_some() && changed(one) == changed(other)
+}
+
 /// What the times say to two neighbours in an order of names.
 #[derive(PartialEq, Eq)]
 enum Said {
@@ -181,7 +188,7 @@ enum Said {
 
 fn say(one: &Age, other: &Age) -> Said {
     match (one.times, other.times) {
-        _ if one.rank == other.rank => Said::No,
+        _ if one.rank == other.rank && !are_twins(one, other) => Said::No,
         (Some(older), Some(newer)) if older.contradict(&newer) => {
             let alone = || older.at_once() && !newer.at_once();
             // Stamps that begin with the day contradict each other only where a month ends.
@@ -359,6 +366,26 @@ mod tests {
     fn counters_that_begin_again_are_left_to_the_times() {
         let files = [("log.1", 40, 50), ("log.2", 10, 20), ("log.3", 20, 30), ("log.4", 30, 40)];
         assert_eq!(sorted(&files), ["log.2", "log.3", "log.4", "log.1"]);
+    }
+
+    /// Found by the simulation: a host that lost power had compressed a log to two formats. The two had one number, so
+    /// all were sorted by their times, and one that had got a late line was fetched again behind younger ones.
+    #[test]
+    fn one_that_was_compressed_to_two_formats_leaves_the_others_in_their_order() {
+        let files = [
+            ("log-20260101", 1, 35),
+            ("log-20260102.gz", 25, 20),
+            ("log-20260103.gz", 36, 30),
+            ("log-20260104.bz2", 55, 40),
+            ("log-20260104.gz", 50, 40),
+        ];
+        assert_eq!(sorted(&files), files.map(|(name, ..)| name));
+        // Another number that comes twice says nothing.
+        let files = files.map(|(name, birth, change)| match birth {
+            50 => (name, birth, change + 1),
+            _ => (name, birth, change),
+        });
+        assert_ne!(sorted(&files), files.map(|(name, ..)| name));
     }
 
     #[test]

@@ -86,4 +86,8 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (449495, "--once gave up a rotated log that was shorter than its copy"),
     (401487, "--once gave up an empty rotated log that was taken for the one before"),
+    (
+        309544,
+        "a log compressed to two formats put the others out of order, and one of them was fetched twice",
+    ),
 ];
