@@ -476,6 +476,38 @@ fn what_is_later_is_known_by_the_births_whatever_the_clock_said() {
     assert_eq!(bed.compare(Some((gone, 9)), asked), lost(log));
 }
 
+/// Found by the simulation: a power loss gave a log other bytes and left its time as it was, and then it was
+/// rotated. It was not later than what was heard of, so what it had that was not fetched yet was passed over.
+#[test]
+fn a_rotated_file_that_has_other_bytes_since_a_power_loss_is_begun_anew_and_not_skipped() {
+    for births in [true, false] {
+        let (bed, odd) = (Bed::new(), Odd::new(births, None));
+        let damaged = bed.file("log.1", &TEXT.replace("the", "\0\0\0"), 100);
+        bed.tick();
+        let log = bed.file("log", "new", 0);
+        let facts = odd.facts_at(&bed.base.join("log.1")).unwrap().unwrap();
+        let asked = |age_ns: u64, offset| Asked {
+            id: Some(Token::of_file(&facts.id)),
+            seen_ns: Some(facts.modified_ns + age_ns),
+            ..has(offset)
+        };
+        let ask = |asked: Asked, offset| {
+            let have = Position { inode: damaged, offset };
+            let found = odd.finder(&bed).compare(bed.files.get(0), Some(have), &asked).unwrap();
+            let told = found.answer(Token::of_number(1));
+            (told.file, told.inode, told.from)
+        };
+        assert_eq!(ask(asked(0, 9), 9), (File::Lost(Why::Digest), damaged, 0), "{births}");
+        // With another time, only its birth tells that it is that file.
+        let other = if births { damaged } else { log };
+        assert_eq!(ask(asked(1, 9), 9), (File::Lost(Why::Digest), other, 0), "{births}");
+        // Of fewer bytes than were had none is new.
+        fs::write(bed.base.join("log.1"), "cut").unwrap();
+        bed.aged("log.1", 100);
+        assert_eq!(ask(asked(u64::from(u32::MAX), 9), 9), (File::Lost(Why::Short), log, 0));
+    }
+}
+
 #[test]
 fn what_was_fetched_of_a_log_is_not_fetched_again_because_its_time_is_late() {
     let bed = Bed::new();
