@@ -338,6 +338,8 @@ fn a_rotated_file_that_may_not_be_looked_at_is_stepped_over_and_told_as_lost() {
     }
 }
 
+/// Found by the simulation: an empty copy was waiting for a file that was deleted with others after it, and its number
+/// was given to the newest. The oldest that was left passed for a copy of it, and nothing was told as lost.
 #[test]
 fn without_births_a_copy_of_what_was_never_fetched_is_not_skipped() {
     let bed = Bed::new();
@@ -354,7 +356,8 @@ fn without_births_a_copy_of_what_was_never_fetched_is_not_skipped() {
     };
     let have = Position { inode: log, offset: 0 };
     let asked = Asked { id, seen_ns, ..Asked::default() };
-    assert_eq!(ask(have, asked), (File::Same, copy, 0));
+    // Or the log was deleted, and then others, and its number was given to this one: nobody can tell.
+    assert_eq!(ask(have, asked), (File::Lost(Why::Gone), copy, 0));
     // What was changed after all that the log holds was not copied before that.
     bed.aged("log.1", 10);
     assert_eq!(ask(have, asked), (File::Same, log, 0));
