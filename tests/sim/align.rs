@@ -169,7 +169,8 @@ impl Truth<'_> {
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
     /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
     /// whole nobody hears that a power loss has made another of it since. What came back in a newer generation
-    /// is due as that one's.
+    /// is due as that one's. And what was written to an older file that a power loss has made the log again, and
+    /// rotated before anybody asked, is by its birth older than what was had; but it is told.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
@@ -177,7 +178,14 @@ impl Truth<'_> {
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
-        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind()
+        let older = || {
+            let birth_ns = |number: usize| world.files[world.generations[number].file].birth_ns;
+            !world.habits.host.no_births && birth_ns(passed) < birth_ns(left.0)
+        };
+        one.bytes.is_empty()
+            || (one.overwritten || told) && !rest()
+            || behind()
+            || told && one.resumed && older()
     }
 
     /// Whether it was told that a generation ends for us there.

@@ -427,7 +427,9 @@ impl World {
         let LogFile { generation, have, .. } = self.files[current];
         if generation + 1 < self.generations.len() {
             self.generations[generation].overwritten = true;
-            self.files[current].generation = self.begin(current, Some((generation, have)));
+            let begun = self.begin(current, Some((generation, have)));
+            self.generations[begun].resumed = true;
+            self.files[current].generation = begun;
         }
     }
 

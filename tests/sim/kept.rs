@@ -38,6 +38,10 @@ pub const KEPT: &[(u64, &str)] = &[
         "what was passed over came back from a backup, behind the generation that was had next",
     ),
     (48063, "a file from a backup was taken for the one that was gone, and the loss told of that"),
-    (102000, "a power loss gave a rotated log other bytes and left its time, and it was passed over"),
+    (
+        102000,
+        "a power loss gave a rotated log other bytes and left its time, and it was passed over",
+    ),
     (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
+    (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
 ];

@@ -88,6 +88,8 @@ pub struct Generation {
     pub remade: bool,
     /// A power loss has brought its file back: it was told as lost by then, or not.
     pub returned: bool,
+    /// What came to an older file, which a power loss had made the log again.
+    pub resumed: bool,
 }
 
 impl Generation {
@@ -236,6 +238,7 @@ impl World {
             overwritten: false,
             remade: false,
             returned: false,
+            resumed: false,
         };
         self.generations.insert(number, begun);
         number
