@@ -34,14 +34,25 @@ pub const KEPT: &[(u64, &str)] = &[
     (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
     (
-        58382,
-        "what was passed over came back from a backup, behind the generation that was had next",
-    ),
-    (48063, "a file from a backup was taken for the one that was gone, and the loss told of that"),
-    (
         102000,
         "a power loss gave a rotated log other bytes and left its time, and it was passed over",
     ),
     (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
     (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
+    (
+        113815,
+        "what was passed over came back from a backup later, as the beginning of a newer file",
+    ),
+    (
+        150467,
+        "a loss was told under the number of the file that a backup had brought back, and not yet in a line",
+    ),
+    (
+        127731,
+        "a power loss brought back the log before the one that was fetched, and that was gone",
+    ),
+    (
+        295087,
+        "nothing was had of a file, and its number was given to another where nothing else tells files apart",
+    ),
 ];

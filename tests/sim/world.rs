@@ -145,6 +145,8 @@ pub struct World {
     pub gone: bool,
     /// The numbers of files that lost their names: who had nothing of one can't know that it was empty.
     pub vanished: BTreeSet<u64>,
+    /// The numbers that were asked for by who had nothing of the file.
+    pub asked_blindly: BTreeSet<u64>,
     /// It has lost power, and whoever ran here is no more.
     pub dead: bool,
     pub rotations: u64,
@@ -190,6 +192,7 @@ impl World {
             key,
             gone: false,
             vanished: BTreeSet::new(),
+            asked_blindly: BTreeSet::new(),
             dead: false,
             rotations: 0,
             truncations: 0,
