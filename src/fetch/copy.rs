@@ -25,6 +25,8 @@ pub struct Place {
     pub masked: Offset,
     /// Bytes at the front that are on disk and right.
     pub durable: Offset,
+    /// Bytes at the front that connections before this one have compared, where the rest can't be believed.
+    pub compared: Offset,
     /// Where the next byte that arrives belongs. Below `size`, it is compared with what is there.
     pub at: Offset,
     /// Length of the copy.
@@ -65,9 +67,15 @@ impl Place {
     pub fn right(&self) -> Offset {
         match self.trust {
             Trust::Whole => self.size,
-            Trust::Durable { .. } => self.at.max(self.durable),
+            Trust::Durable { .. } => self.at.max(self.durable).max(self.compared),
             Trust::Nothing => 0,
         }
+    }
+
+    /// A connection begins at `at`. What those before it have compared is right all the same.
+    pub fn begin_at(&mut self, at: Offset) {
+        self.compared = if let Trust::Durable { .. } = self.trust { self.right() } else { 0 };
+        self.at = at;
     }
 
     /// Everything that the copy has agrees with the source.

@@ -102,6 +102,8 @@ pub enum Output {
 pub enum Opened {
     /// The archive is what its line says; the late bytes belong there.
     Ready(Place),
+    /// Its line is this by now, which tells of more: to write it had failed, but it is there.
+    Listed(Line),
     /// It is not, or not there any more.
     Changed,
     /// Nobody knows; why.
@@ -368,6 +370,7 @@ impl Late {
                 let (until, ends) = (now + self.timing.idle_timeout, now + RECEIVING_MAX);
                 self.set(State::Receiving { until, ends, place: Some(place) });
             }
+            Opened::Listed(line) => self.note_grown(now, line),
             Opened::Changed => self.leave_changed(),
             Opened::Failed(why) => self.fail_at_disk(now, why),
         }
@@ -458,24 +461,28 @@ impl Late {
 
     /// A worker has written the line, or not.
     pub fn handle_recorded(&mut self, now: Instant, recorded: Recorded) {
-        let (State::Recording, Some(ended)) = (&self.state, &mut self.active) else { return };
+        let State::Recording = self.state else { return };
         match recorded {
-            Recorded::Grown(line) => {
-                let late = Event::Late {
-                    inode: line.inode,
-                    from: ended.line.to,
-                    bytes: line.to - ended.line.to,
-                    archive: line.archive.clone().unwrap_or_default(),
-                };
-                (ended.line, ended.told) = (line, false);
-                self.outputs.push_back(Output::Tell(late));
-                self.backoff.succeed();
-                self.ask_later(now);
-            }
+            Recorded::Grown(line) => self.note_grown(now, line),
             Recorded::Nothing => self.ask_later(now),
             Recorded::Changed => self.leave_changed(),
             Recorded::Failed(why) => self.fail_at_disk(now, why),
         }
+    }
+
+    /// The archive has grown, and this is its line: there may be more.
+    fn note_grown(&mut self, now: Instant, line: Line) {
+        let Some(ended) = &mut self.active else { return };
+        let late = Event::Late {
+            inode: line.inode,
+            from: ended.line.to,
+            bytes: line.to.saturating_sub(ended.line.to),
+            archive: line.archive.clone().unwrap_or_default(),
+        };
+        (ended.line, ended.told) = (line, false);
+        self.outputs.push_back(Output::Tell(late));
+        self.backoff.succeed();
+        self.ask_later(now);
     }
 
     // ---- ends of one asking ----

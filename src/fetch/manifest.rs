@@ -1,7 +1,8 @@
 //! The manifest: what became of every generation that has ended here.
 //!
 //! One text file beside the pointer, called like it and `.manifest`. It only grows: a line for each
-//! archive, and another one if bytes came late for it. The last line of an archive counts: that is one of
+//! archive, and another one if bytes came late for it, or if it is a copy that somebody renamed and a crash kept
+//! it the copy for a while. The last line of an archive counts: that is one of
 //! the same name, generation and first byte. What is damaged stays, and new lines go behind it; only what
 //! a crash tore off is cut. The line ends with a checksum of all before it:
 //!

@@ -35,16 +35,26 @@ pub enum Rechecked {
 pub fn recheck<F: Fs>(task: &Recheck<F>, stamp: &Stamp) -> Rechecked {
     let Recheck { store, archive, line, .. } = task;
     match &task.place {
-        None => Rechecked::Opened(match store.verify_archive(archive, line) {
-            Ok(Some(place)) => Opened::Ready(place),
-            Ok(None) => Opened::Changed,
-            Err(fault) => Opened::Failed(fault.to_string()),
-        }),
+        None => Rechecked::Opened(open(store, archive, line)),
         Some(place) => Rechecked::Recorded(match store.record_late(archive, line, place, stamp) {
             Ok(Ok(Some(line))) => Recorded::Grown(line),
             Ok(Ok(None)) => Recorded::Nothing,
             Ok(Err(())) => Recorded::Changed,
             Err(fault) => Recorded::Failed(fault.to_string()),
         }),
+    }
+}
+
+/// Where late bytes belong, as far as the archive is what the manifest says by now.
+fn open<F: Fs>(store: &Store<F>, archive: &OpenCopy<F>, line: &Line) -> Opened {
+    let placed = match store.later_line(line) {
+        Ok(Some(later)) => return Opened::Listed(later),
+        Ok(None) => store.verify_archive(archive, line),
+        Err(fault) => Err(fault),
+    };
+    match placed {
+        Ok(Some(place)) => Opened::Ready(place),
+        Ok(None) => Opened::Changed,
+        Err(fault) => Opened::Failed(fault.to_string()),
     }
 }

@@ -68,6 +68,32 @@ fn what_was_found_and_differs_is_made_durable_before_a_loss_is_told() {
     }
 }
 
+/// Found by the simulation: the end of a copy was compared after a power loss and written again, and was being made
+/// durable when the connection ended. The next one asked from the beginning and found another file: the copy was
+/// cut to nothing, below what the pointer said by then, and what had come was gone without a word.
+#[test]
+fn what_was_compared_after_a_power_loss_is_not_cut_off_when_the_source_has_another_file() {
+    for rest in [Rest::Torn, Rest::Doubtful] {
+        let timing = Timing { sync: SyncPolicy::Within(1000 * SYNC), ..TIMING };
+        let mut life = Life::at_with(Some(7), place(0, 1000, Trust::Durable { rest }), timing);
+        assert_eq!(life.ask(), "/log 7 0\n");
+        assert_eq!(life.status("O 7"), []);
+        life.data(600);
+        life.broken();
+        assert_eq!(life.ask(), "/log 7 344\n");
+        assert_eq!(life.status("O 7"), []);
+        assert_eq!(life.differs(), [Output::Close, Output::Do(Job::Checkpoint)]);
+        life.source.handle_checkpointed(life.now, 600);
+        assert_eq!(life.ask(), "/log 7 344\n");
+        assert_eq!(life.status("O 7"), []);
+        let outputs = life.differs();
+        assert!(outputs.contains(&lost(7, 600)), "{outputs:?}");
+        let cut = Some(Cut { at: 600, keep: true });
+        let is_rotation = |output: &Output| matches!(output, Output::Do(Job::Rotate { cut: its, .. }) if *its == cut);
+        assert!(outputs.iter().any(is_rotation), "{outputs:?}");
+    }
+}
+
 /// As [`Life::ask`], while a checkpoint goes on.
 fn begin_asking(life: &mut Life) -> String {
     while !life.source.connecting() {

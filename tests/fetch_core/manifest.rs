@@ -59,6 +59,20 @@ fn late_bytes_are_recorded_once_wherever_it_stopped_before() {
 }
 
 #[test]
+fn a_line_that_is_there_though_it_failed_is_found_before_an_archive_is_cut() {
+    let shelf = Shelf::with("content", 7);
+    let line = *shelf.rotate(&shelf.recover(), 8).unwrap().ended.unwrap();
+    assert!(shelf.store.later_line(&line).unwrap().is_none());
+    let archive = shelf.store.open_archive(&line).unwrap();
+    let mut place = shelf.store.verify_archive(&archive, &line).unwrap().unwrap();
+    assert!(matches!(take(&shelf.store.fs, &archive.file, &mut place, b" late"), Took::All));
+    let grown = shelf.store.record_late(&archive, &line, &place, &stamp()).unwrap().unwrap();
+    assert_eq!(shelf.store.later_line(&line).unwrap(), grown);
+    assert_eq!(shelf.manifest(), [grown.clone().unwrap()]);
+    assert!(shelf.store.later_line(&grown.unwrap()).unwrap().is_none());
+}
+
+#[test]
 fn an_archive_that_is_gone_or_changed_gets_no_late_bytes() {
     let shelf = Shelf::with("content", 7);
     let line = *shelf.rotate(&shelf.recover(), 8).unwrap().ended.unwrap();

@@ -142,9 +142,10 @@ impl Truth<'_> {
         let had_since = || left.returned || offset >= world.to_be_had_until(number, number);
         let nothing_more = whole || offset >= world.to_be_had(number) || told && had_since();
         let unknown = |loss: &Loss| self.unknowable(loss) && self.is_of(loss, number, offset);
-        // Nothing was had of it yet; or a power loss has cut it to less than was had, and what is left may as
-        // well be something new.
-        let cut = told && !left.ends.is_empty() && offset > world.to_be_had(number);
+        // Nothing was had of it yet; or a power loss has cut it, or damaged what it was compressed to, to less than
+        // was had, and what is left may as well be something new.
+        let less = !left.ends.is_empty() || left.torn;
+        let cut = told && less && offset > world.to_be_had(number);
         if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
@@ -178,25 +179,28 @@ impl Truth<'_> {
     }
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
-    /// one has as well, and that need not be told or was. An honest exception: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since.
+    /// one has as well, and that need not be told or was. Two honest exceptions: of a file that was fetched as a
+    /// whole nobody hears that a power loss has made another of it since; and where a power loss has undone a
+    /// rotation that was followed, what is lost is told, and the file that was left is still the older one. What
+    /// came back in a newer generation is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        // What came back from a backup since is due as that of a newer generation.
-        let there = || world.to_be_had_until(passed, next);
-        let rest = || there() > had.max(world.shared(passed, next));
+        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
-        // A power loss has brought an older file back as it was: nothing in it is later than what was had; nor is
-        // what came to it since, by its birth.
+        // A power loss has brought an older file back as it was: nothing in it is later than what was had.
         let older = || {
             let as_it_was = one.shares.is_some_and(|(_, count)| count == one.bytes.len());
-            let by_birth = one.resumed && !world.habits.host.no_births;
-            told && (as_it_was || by_birth) && one.file < world.generations[left.0].file
+            as_it_was && one.file < world.generations[left.0].file
         };
-        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || older()
+        let born = !world.habits.host.no_births;
+        let undone = || born && one.again && one.shares.is_none_or(|(from, _)| from < left.0);
+        one.bytes.is_empty()
+            || (one.overwritten || told) && !rest()
+            || behind()
+            || told && (older() || undone())
     }
 
     /// The last generation that came to have the number of one that was asked for when nothing of it was had,
@@ -217,15 +221,15 @@ impl Truth<'_> {
         self.lost.iter().any(|loss| self.is_of(loss, number, offset))
     }
 
-    /// The number that is told is that of the file in which a generation went on: of one that was brought back
-    /// with less of it than was had, too.
+    /// The number that is told is that of the file in which a generation went on: one that a backup brought back
+    /// and that begins as the one that is gone is taken for it, until they differ.
     fn is_of(&self, loss: &Loss, number: usize, offset: usize) -> bool {
         let world = self.world;
-        let went_on = |newer: usize| newer == number || world.shared(number, newer) > 0;
-        let named = (number..world.generations.len())
-            .filter(|&newer| world.generations[newer].inodes.contains(&loss.inode))
-            .any(went_on);
-        named && loss.from.is_none_or(|from| from == offset as u64)
+        let had = |one: usize| world.generations[one].inodes.contains(&loss.inode);
+        let Some(from) = loss.from else { return had(number) };
+        let taken_for = |newer: usize| had(newer) && offset > 0 && world.shared(number, newer) > 0;
+        from == offset as u64
+            && (had(number) || (number + 1..world.generations.len()).any(taken_for))
     }
 
     fn add_loosely(&self, (number, offset): (usize, usize), found: &mut Vec<(usize, usize)>) {

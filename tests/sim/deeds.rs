@@ -10,7 +10,7 @@ use fetchlogs::sys::unpack::Format;
 use crate::host::Naming;
 use crate::rng::Rng;
 use crate::serving::TIMES;
-use crate::world::{LOG, LogFile, OLD, Slot, World, file_of, number_of, packed};
+use crate::world::{LOG, LogFile, OLD, Slot, World, file_of, number_of, packed, unpacked};
 
 /// What was done, as far as others have to react at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -394,7 +394,12 @@ impl World {
         for (path, file) in &there {
             self.files[*file].named = true;
             self.files[*file].writers = path == Path::new(LOG);
-            self.recognize(*file);
+            match Format::of_name(path.as_os_str().as_encoded_bytes()) {
+                Some(format) if self.files[*file].packed.is_some() => {
+                    self.recognize_packed(*file, format);
+                }
+                _ => self.recognize(*file),
+            }
         }
         for file in nameless.into_iter().filter(|&file| self.files[file].named) {
             let LogFile { generation, .. } = self.files[file];
@@ -428,23 +433,15 @@ impl World {
         if generation + 1 < self.generations.len() {
             self.generations[generation].overwritten = true;
             let begun = self.begin(current, Some((generation, have)));
-            self.generations[begun].resumed = true;
+            self.generations[begun].again = true;
             self.files[current].generation = begun;
         }
     }
 
     /// What a file has after a power loss: less of its generation than before, or what never was before.
     fn recognize(&mut self, file: usize) {
-        let LogFile { generation, packed: is_packed, have, .. } = self.files[file];
+        let LogFile { generation, .. } = self.files[file];
         let bytes = self.bytes(file).to_vec();
-        if let Some(whole) = is_packed {
-            let intact = whole && {
-                let plain = &self.generations[generation].bytes[..have];
-                Format::SUFFIXES.iter().any(|(_, format)| packed(*format, plain) == bytes)
-            };
-            self.files[file].packed = Some(intact);
-            return;
-        }
         let known = &self.generations[generation].bytes;
         let same = known.iter().zip(&bytes).take_while(|(one, other)| one == other).count();
         if same == bytes.len() {
@@ -458,6 +455,31 @@ impl World {
         self.generations[begun].remade = self.current() != Some(file);
         self.files[file].generation = begun;
         self.files[file].have = self.generations[begun].bytes.len();
+    }
+
+    /// The same of a compressed file. One that is damaged need not be had. Before its decoder notices that it may
+    /// give what never was, which nobody can tell from what was.
+    fn recognize_packed(&mut self, file: usize, format: Format) {
+        let LogFile { generation, packed: whole, have, .. } = self.files[file];
+        let known = &self.generations[generation].bytes;
+        let intact = whole == Some(true) && packed(format, &known[..have]) == self.bytes(file);
+        self.files[file].packed = Some(intact);
+        if intact {
+            return;
+        }
+        self.generations[generation].torn = true;
+        let bytes = unpacked(format, self.bytes(file));
+        let known = &self.generations[generation].bytes;
+        let same = known.iter().zip(&bytes).take_while(|(one, other)| one == other).count();
+        if same < bytes.len() {
+            self.generations[generation].overwritten = true;
+            let begun = self.begin(file, Some((generation, same)));
+            self.generations[begun].bytes = bytes;
+            self.generations[begun].remade = true;
+            self.generations[begun].torn = true;
+            self.files[file].generation = begun;
+            self.files[file].have = self.generations[begun].bytes.len();
+        }
     }
 
     /// From now on only what is needed for everybody to get in step: what was under way is done, whoever

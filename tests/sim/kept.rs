@@ -34,12 +34,6 @@ pub const KEPT: &[(u64, &str)] = &[
     (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
     (
-        102000,
-        "a power loss gave a rotated log other bytes and left its time, and it was passed over",
-    ),
-    (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
-    (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
-    (
         113815,
         "what was passed over came back from a backup later, as the beginning of a newer file",
     ),
@@ -55,4 +49,45 @@ pub const KEPT: &[(u64, &str)] = &[
         295087,
         "nothing was had of a file, and its number was given to another where nothing else tells files apart",
     ),
+    (
+        58382,
+        "what was passed over came back from a backup, behind the generation that was had next",
+    ),
+    (48063, "a file from a backup was taken for the one that was gone, and the loss told of that"),
+    (
+        34123,
+        "what was compared after a power loss was cut off when the next connection found another file",
+    ),
+    (
+        166589,
+        "a line for late bytes was there though its sync had failed, and the archive was cut behind it",
+    ),
+    (
+        178239,
+        "a copy that somebody renamed had its line already, stayed the copy after a kill, and ended in another way",
+    ),
+    (
+        293442,
+        "a host lost power with its last deed before the calm, and its responder was away in it",
+    ),
+    (50826, "a log that was compressed to two formats was fetched twice"),
+    (
+        74332,
+        "a power loss damaged a compressed log, and what was unpacked of it never was in the log",
+    ),
+    (
+        282957,
+        "a power loss damaged what a log was compressed to, behind less than was fetched of it",
+    ),
+    (289380, "what was passed over came back from a backup, and was due as that"),
+    (
+        287813,
+        "a power loss made the log of a file that had been left, and it was rotated anew before anybody asked",
+    ),
+    (
+        102000,
+        "a power loss gave a rotated log other bytes and left its time, and it was passed over",
+    ),
+    (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
+    (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
 ];

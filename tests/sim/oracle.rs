@@ -217,9 +217,11 @@ fn check_manifest(
             Some(_) if bad > 0 => return Err("the manifest has a line behind a bad one".to_owned()),
             Some(line) => {
                 let Some(name) = line.archive.clone() else { continue };
-                // Only a copy that somebody renamed may lose its end once more.
-                let again = line.ending == Ending::Reopened || line.late.is_some() && rules.late;
-                if counted.insert(name, line).is_some() && !again {
+                let late = line.late.is_some() && rules.late;
+                // A copy that somebody renamed stays the copy until the pointer names a new one, and may grow
+                // and end by then in any way.
+                let is_copy = |before: &Line| before.ending == Ending::Reopened;
+                if counted.insert(name, line).is_some_and(|before| !late && !is_copy(&before)) {
                     return Err("an archive has two lines".to_owned());
                 }
             }

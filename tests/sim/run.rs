@@ -202,6 +202,7 @@ impl Run {
         self.plan.weather.responder_kill = 0;
         for mut site in self.each() {
             site.say(|| "-- no more trouble".to_owned());
+            site.notice_power();
             {
                 let mut scene = site.logs.scene();
                 scene.world.settle(self.plan.last_line);

@@ -258,10 +258,7 @@ impl Site {
                 self.notice_truncation();
             }
         }
-        let dead = std::mem::take(&mut self.logs.scene().world.dead);
-        if dead {
-            self.kill_responder(true);
-        }
+        self.notice_power();
         if self.rng.hits(self.weather.jumps) {
             self.counts.jumps += 1;
             let ahead = Duration::from_secs(self.rng.pick(&[1, 60, 4000])).as_nanos() as u64;
@@ -349,6 +346,14 @@ impl Site {
         if let Some(mut serving) = self.serving.take() {
             serving.wires().iter().for_each(|wire| wire.cut(&mut self.rng));
             self.end_serving(serving);
+        }
+    }
+
+    /// Who runs on a host that has lost power is no more.
+    pub fn notice_power(&mut self) {
+        let dead = std::mem::take(&mut self.logs.scene().world.dead);
+        if dead {
+            self.kill_responder(true);
         }
     }
 

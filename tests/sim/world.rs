@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fetchlogs::pos::{FileFacts, FileId, Writers};
+use fetchlogs::serve::unpacking::Unpacking;
 use fetchlogs::sys::logs::{Logs, Stream};
-use fetchlogs::sys::unpack::Format;
+use fetchlogs::sys::unpack::{Format, Unpacker};
 
 use crate::deeds::Step;
 use crate::disk::{Disk, NodeNo, name_in};
@@ -86,10 +87,12 @@ pub struct Generation {
     pub overwritten: bool,
     /// A power loss has made it, of what a rotated file had.
     pub remade: bool,
+    /// A power loss has undone the rotations behind it: its file is the log again.
+    pub again: bool,
+    /// A power loss has damaged the file that it was compressed to.
+    pub torn: bool,
     /// A power loss has brought its file back: it was told as lost by then, or not.
     pub returned: bool,
-    /// What came to an older file, which a power loss had made the log again.
-    pub resumed: bool,
 }
 
 impl Generation {
@@ -240,8 +243,9 @@ impl World {
             ends: BTreeSet::new(),
             overwritten: false,
             remade: false,
+            again: false,
+            torn: false,
             returned: false,
-            resumed: false,
         };
         self.generations.insert(number, begun);
         number
@@ -491,4 +495,17 @@ pub fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
             encoder.finish().unwrap()
         }
     }
+}
+
+/// What is unpacked of `bytes` before a damage is noticed, as whoever serves it does it.
+pub fn unpacked(format: Format, bytes: &[u8]) -> Vec<u8> {
+    let unpacker = Unpacker::new(format, io::Cursor::new(bytes.to_vec()));
+    let mut unpacking = Unpacking::new(unpacker);
+    let mut all = Vec::new();
+    while unpacking.ending().is_none() {
+        unpacking.refill();
+        all.extend_from_slice(unpacking.rest());
+        unpacking.consume(unpacking.rest().len());
+    }
+    all
 }

@@ -292,6 +292,21 @@ fn what_a_crash_left_behind_the_line_is_cut_off_where_it_differs() {
     assert_eq!(life.ask(), "/log 7 110 +2 id=7 seen=5\n");
 }
 
+/// Found by the simulation: a line for late bytes failed to be synced, and was durable with the next one. The
+/// archive was cut to what the line before it says, since only that was remembered.
+#[test]
+fn a_line_that_failed_to_be_written_and_is_there_counts() {
+    let mut life = Life::after_one();
+    life.ask();
+    life.reply(&answer(File::Same, 7, 200));
+    let later = Line { to: 130, late: Some(30), ..line(7) };
+    life.late.handle_opened(life.now, Opened::Listed(later));
+    let outputs = life.outputs();
+    assert_eq!(told(&outputs), ["late 7:100 30 bytes into log.7"]);
+    assert!(outputs.contains(&Output::Close));
+    assert_eq!(life.ask(), "/log 7 130 +2 id=7 seen=5\n");
+}
+
 #[test]
 fn what_can_not_be_had_is_not_asked_for_again() {
     let missing = Refusal::new(Code::Missing, "no such file");

@@ -54,7 +54,7 @@ impl Source {
         match self.place.trust {
             _ if self.in_step => self.place.at,
             Trust::Nothing => 0,
-            Trust::Durable { .. } => self.with_overlap(self.place.durable),
+            Trust::Durable { .. } => self.with_overlap(self.place.right()),
             Trust::Whole => self.with_overlap(self.place.size),
         }
     }
@@ -161,7 +161,7 @@ impl Source {
                 self.reconnect(now);
             }
             (Some(known), File::Same) => {
-                self.place.at = from;
+                self.place.begin_at(from);
                 let heard = match generation.id {
                     Some(_) => self.hear_size(&known, generation.heard),
                     None => known.heard,

@@ -42,7 +42,9 @@ impl Source {
         let cached = match self.place.trust {
             Trust::Whole => self.dirty(),
             Trust::Durable { rest: Rest::Arrived } => !self.assured,
-            Trust::Durable { rest: Rest::Doubtful | Rest::Torn } | Trust::Nothing => false,
+            // What was compared was written again.
+            Trust::Durable { rest: Rest::Doubtful | Rest::Torn } => at < self.place.right(),
+            Trust::Nothing => false,
         };
         let unsure = cached && at >= self.place.durable;
         if unsure && self.may_hurry(now) {
@@ -78,12 +80,13 @@ impl Source {
     }
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
-    /// for: it was not known to be durable, and all before it agreed. Where there is nothing before
-    /// it and it did arrive, it is the source that has another file.
+    /// for: it was neither known to be durable nor ever compared, and all before it agreed. Where nothing
+    /// before it is durable and it did arrive, it is the source that has another file.
     fn damaged_end(&self) -> Option<Cut> {
         let Place { at, durable, trust, .. } = self.place;
+        let first = at >= self.place.right();
         match trust {
-            Trust::Durable { rest } if at >= durable && (durable > 0 || rest != Rest::Arrived) => {
+            Trust::Durable { rest } if first && (durable > 0 || rest != Rest::Arrived) => {
                 Some(Cut { at, keep: rest != Rest::Torn })
             }
             Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,
@@ -167,12 +170,13 @@ impl Source {
     /// ran on and no sync failed; else they may be anything, and so may what is behind the part of a
     /// found copy that did agree.
     pub(super) fn unverified_tail(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
-        match trust {
+        match self.place.trust {
             Trust::Durable { rest: Rest::Doubtful | Rest::Torn } => {
-                Some(Cut { at: durable.max(at), keep: true })
+                Some(Cut { at: self.place.right(), keep: true })
             }
-            Trust::Nothing if self.in_step && at > 0 => Some(Cut { at, keep: true }),
+            Trust::Nothing if self.in_step && self.place.at > 0 => {
+                Some(Cut { at: self.place.at, keep: true })
+            }
             Trust::Durable { rest: Rest::Arrived } | Trust::Whole | Trust::Nothing => None,
         }
     }

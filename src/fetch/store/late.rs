@@ -6,13 +6,17 @@
 //! | L2 | sync the archive, take its digest | same |
 //! | L3 | append the archive's new line to the manifest, sync it | the line is there, or torn and no line |
 //!
-//! The line is the truth, and the archive may be ahead of it, never behind.
+//! The line is the truth, and the archive may be ahead of it, never behind. A line whose writing failed may be
+//! there all the same, or become durable with the next one: so the manifest is read again before anything is
+//! cut off ([`Store::later_line`]).
 
 use std::path::{Path, PathBuf};
 
 use super::{Doing, Done, OpenCopy, Stamp, Store};
 use crate::fetch::copy::{Place, Rest, Trust};
-use crate::fetch::manifest::{Appended, Ending, Line, append_line, manifest_path, read_last};
+use crate::fetch::manifest::{
+    Appended, Ending, Line, append_line, line_of, manifest_path, read_last,
+};
 use crate::status::event::Event;
 use crate::sys::fs::{Fs, may_be};
 
@@ -26,6 +30,16 @@ impl<F: Fs> Store<F> {
 
     fn archive_of(&self, line: &Line) -> Option<PathBuf> {
         Some(self.copy.with_file_name(line.archive.as_ref()?))
+    }
+
+    /// The line of the archive that counts, if it tells of more than `line` does: L3 failed, and it is there
+    /// all the same. It is on disk then.
+    pub fn later_line(&self, line: &Line) -> Done<Option<Line>> {
+        let path = manifest_path(&self.pointer);
+        let counts = line_of(&self.fs, &path, line).doing("read manifest", &path)?;
+        let Some(later) = counts.filter(|counts| counts.to > line.to) else { return Ok(None) };
+        self.append(&later)?;
+        Ok(Some(later))
     }
 
     /// Where late bytes belong in an archive, if it is what its line says. What is behind that, a process

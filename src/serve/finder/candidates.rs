@@ -53,6 +53,17 @@ impl Candidate {
         std::mem::discriminant(&self.rank) != std::mem::discriminant(&other.rank)
     }
 
+    /// Whether both were compressed from one file: it was compressed again, to another format, and each has
+    /// its time.
+    pub(super) fn is_twin(&self, other: &Candidate) -> bool {
+        let plain = |one: &Candidate| {
+            let name = one.path.as_os_str().as_bytes();
+            plain_name(name).filter(|_| one.compressed && !one.closed).map(<[u8]>::to_vec)
+        };
+        let changed = self.facts.modified_ns == other.facts.modified_ns;
+        changed && plain(self).is_some_and(|name| plain(other) == Some(name))
+    }
+
     /// One that may not be looked at.
     fn closed(served: &Served, path: &Path) -> Candidate {
         let id = FileId { inode: 0, generation: None, birth_ns: None };

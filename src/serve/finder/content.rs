@@ -430,7 +430,8 @@ impl<L: Logs> Finder<'_, L> {
     ) -> Result<Option<Match<L::File>>, Nothing> {
         let mut how = how;
         for (at, one) in candidates.iter().enumerate().skip(ended + 1) {
-            if self.is_copy(candidates, at)? {
+            let again = how == File::Next && candidates[ended].is_twin(one);
+            if again || self.is_copy(candidates, at)? {
                 continue;
             }
             match self.open_first(one) {

@@ -161,6 +161,26 @@ fn compressed_successors_come_in_order_and_history_begins_with_them() {
     assert_eq!(lost, (File::Lost(Why::Gone), chain[1], 0, contents[1].clone()));
 }
 
+/// Found by the simulation: a host lost power while it compressed a log, which was there again after that, and was
+/// compressed once more, to another format. The fetcher got it twice.
+#[test]
+fn one_that_was_compressed_to_two_formats_is_not_sent_twice() {
+    for (age, again) in [(100, false), (90, true)] {
+        let bed = Bed::new();
+        let old = text("old", 100);
+        let there = bed.bytes("log.1.gz", &gzipped(&old), 100);
+        let twin = bed.bytes("log.1.zst", &zstd(&old), age);
+        if !again {
+            let time = fs::metadata(bed.base.join("log.1.gz")).unwrap().modified().unwrap();
+            let twin = Disk::options().write(true).open(bed.base.join("log.1.zst")).unwrap();
+            twin.set_modified(time).unwrap();
+        }
+        let log = bed.bytes("log", b"new", 0);
+        let next = bed.ask_two(there, old.len(), has(&old, old.len())).unwrap();
+        assert_eq!((next.0, next.1), (File::Next, if again { twin } else { log }));
+    }
+}
+
 #[test]
 fn an_empty_generation_that_was_compressed_is_one() {
     let bed = Bed::new();
