@@ -86,4 +86,10 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (449495, "--once gave up a rotated log that was shorter than its copy"),
     (401487, "--once gave up an empty rotated log that was taken for the one before"),
+    (
+        102000,
+        "a power loss gave a rotated log other bytes and left its time, and it was passed over",
+    ),
+    (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
+    (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
 ];
