@@ -191,16 +191,13 @@ impl Truth<'_> {
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
         // A power loss has brought an older file back as it was: nothing in it is later than what was had.
-        let older = || {
-            let as_it_was = one.shares.is_some_and(|(_, count)| count == one.bytes.len());
-            as_it_was && one.file < world.generations[left.0].file
-        };
-        let born = !world.habits.host.no_births;
-        let undone = || born && one.again && one.shares.is_none_or(|(from, _)| from < left.0);
+        let as_it_was = || one.shares.is_some_and(|(_, count)| count == one.bytes.len());
+        let undone = || one.again && !world.habits.host.no_births;
+        let is_older = one.file < world.generations[left.0].file;
         one.bytes.is_empty()
             || (one.overwritten || told) && !rest()
             || behind()
-            || told && (older() || undone())
+            || told && is_older && (as_it_was() || undone())
     }
 
     /// The last generation that came to have the number of one that was asked for when nothing of it was had,

@@ -450,9 +450,12 @@ impl World {
             return;
         }
         self.generations[generation].overwritten = true;
+        let is_current = self.current() == Some(file);
+        let undone = is_current && generation + 1 < self.generations.len();
         let begun = self.begin(file, Some((generation, same)));
         self.generations[begun].bytes = bytes;
-        self.generations[begun].remade = self.current() != Some(file);
+        self.generations[begun].remade = !is_current;
+        self.generations[begun].again |= undone;
         self.files[file].generation = begun;
         self.files[file].have = self.generations[begun].bytes.len();
     }

@@ -87,7 +87,7 @@ pub struct Generation {
     pub overwritten: bool,
     /// A power loss has made it, of what a rotated file had.
     pub remade: bool,
-    /// A power loss has undone the rotations behind it: its file is the log again.
+    /// A power loss had undone the rotations behind it: its file was the log again.
     pub again: bool,
     /// A power loss has damaged the file that it was compressed to.
     pub torn: bool,
@@ -233,6 +233,10 @@ impl World {
             Some((before, _)) if rotated => self.make_room_behind(before),
             _ => self.generations.len(),
         };
+        let again = from.is_some_and(|(before, _)| {
+            let before = &self.generations[before];
+            before.again && before.file == file
+        });
         let begun = Generation {
             serial: self.generations.len(),
             bytes,
@@ -243,7 +247,7 @@ impl World {
             ends: BTreeSet::new(),
             overwritten: false,
             remade: false,
-            again: false,
+            again,
             torn: false,
             returned: false,
         };
