@@ -179,10 +179,11 @@ impl Truth<'_> {
     }
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
-    /// one has as well, and that need not be told or was. Two honest exceptions: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since; and where a power loss has undone a
-    /// rotation that was followed, what is lost is told, and the file that was left is still the older one. What
-    /// came back in a newer generation is due as that one's.
+    /// one has as well, and that need not be told or was. Three honest exceptions: what was told as lost is not
+    /// asked for any more when a power loss undoes its deletion; of a file that was fetched as a whole nobody hears
+    /// that a power loss has made another of it since; and where a power loss has undone a rotation that was
+    /// followed, what is lost is told, and the file that was left is still the older one. What came back in a newer
+    /// generation is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
@@ -197,7 +198,7 @@ impl Truth<'_> {
         one.bytes.is_empty()
             || (one.overwritten || told) && !rest()
             || behind()
-            || told && is_older && (as_it_was() || undone())
+            || told && (one.returned || is_older && (as_it_was() || undone()))
     }
 
     /// The last generation that came to have the number of one that was asked for when nothing of it was had,

@@ -94,4 +94,5 @@ pub const KEPT: &[(u64, &str)] = &[
     (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
     (441089, "as 90919, where the power loss gave the older file other bytes as well"),
     (442951, "as 90919, and a second power loss gave it other bytes since"),
+    (999979, "a power loss undid the deletion of what had been told as lost"),
 ];
