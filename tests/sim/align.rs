@@ -187,18 +187,24 @@ impl Truth<'_> {
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
+        let there = || world.to_be_had_until(passed, next);
+        let rest = || there() > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
         // A power loss has brought an older file back as it was: nothing in it is later than what was had.
         let as_it_was = || one.shares.is_some_and(|(_, count)| count == one.bytes.len());
+        // What is to be had of it is in a file that came back; of that a later generation may be it.
+        let returned = || {
+            let back = |later: usize| world.generations[later].returned;
+            (passed..next).any(|later| back(later) && world.shared(passed, later) >= there())
+        };
         let undone = || one.again && !world.habits.host.no_births;
         let is_older = one.file < world.generations[left.0].file;
         one.bytes.is_empty()
             || (one.overwritten || told) && !rest()
             || behind()
-            || told && (one.returned || is_older && (as_it_was() || undone()))
+            || told && (returned() || is_older && (as_it_was() || undone()))
     }
 
     /// The last generation that came to have the number of one that was asked for when nothing of it was had,

@@ -95,4 +95,5 @@ pub const KEPT: &[(u64, &str)] = &[
     (441089, "as 90919, where the power loss gave the older file other bytes as well"),
     (442951, "as 90919, and a second power loss gave it other bytes since"),
     (999979, "a power loss undid the deletion of what had been told as lost"),
+    (553620, "as 999979, of a file that had become another generation since"),
 ];
