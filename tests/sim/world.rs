@@ -21,7 +21,7 @@ use fetchlogs::sys::logs::{Logs, Stream};
 use fetchlogs::sys::unpack::{Format, Unpacker};
 
 use crate::deeds::Step;
-use crate::disk::{Disk, NodeNo, name_in};
+use crate::disk::{Disk, NodeNo, Order, name_in};
 use crate::host::Host;
 use crate::rng::Rng;
 
@@ -150,6 +150,8 @@ pub struct World {
     pub vanished: BTreeSet<u64>,
     /// The numbers that were asked for by who had nothing of the file.
     pub asked_blindly: BTreeSet<u64>,
+    /// What rotated files are compressed to.
+    pub format: Option<Format>,
     /// It has lost power, and whoever ran here is no more.
     pub dead: bool,
     pub rotations: u64,
@@ -187,7 +189,8 @@ impl World {
             now_ns: BEGINNING_NS,
             generations: Vec::new(),
             files: Vec::new(),
-            disk: Disk::new(false, false),
+            disk: Disk::new(Order::Kept, false),
+            format: None,
             rotated: Vec::new(),
             steps: VecDeque::new(),
             backup: None,
