@@ -179,28 +179,32 @@ impl Truth<'_> {
     }
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
-    /// one has as well, and that need not be told or was. Two honest exceptions: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since; and where a power loss has undone a
-    /// rotation that was followed, what is lost is told, and the file that was left is still the older one. What
-    /// came back in a newer generation is due as that one's.
+    /// one has as well, and that need not be told or was. Three honest exceptions: what was told as lost is not
+    /// asked for any more when a power loss undoes its deletion; of a file that was fetched as a whole nobody hears
+    /// that a power loss has made another of it since; and where a power loss has undone a rotation that was
+    /// followed, what is lost is told, and the file that was left is still the older one. What came back in a newer
+    /// generation is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
+        let there = || world.to_be_had_until(passed, next);
+        let rest = || there() > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
         // A power loss has brought an older file back as it was: nothing in it is later than what was had.
-        let older = || {
-            let as_it_was = one.shares.is_some_and(|(_, count)| count == one.bytes.len());
-            as_it_was && one.file < world.generations[left.0].file
+        let as_it_was = || one.shares.is_some_and(|(_, count)| count == one.bytes.len());
+        // What is to be had of it is in a file that came back; of that a later generation may be it.
+        let returned = || {
+            let back = |later: usize| world.generations[later].returned;
+            (passed..next).any(|later| back(later) && world.shared(passed, later) >= there())
         };
-        let born = !world.habits.host.no_births;
-        let undone = || born && one.again && one.shares.is_none_or(|(from, _)| from < left.0);
+        let undone = || one.again && !world.habits.host.no_births;
+        let is_older = one.file < world.generations[left.0].file;
         one.bytes.is_empty()
             || (one.overwritten || told) && !rest()
             || behind()
-            || told && (older() || undone())
+            || told && (returned() || is_older && (as_it_was() || undone()))
     }
 
     /// The last generation that came to have the number of one that was asked for when nothing of it was had,

@@ -90,4 +90,14 @@ pub const KEPT: &[(u64, &str)] = &[
         309544,
         "a log compressed to two formats put the others out of order, and one of them was fetched twice",
     ),
+    (
+        102000,
+        "a power loss gave a rotated log other bytes and left its time, and it was passed over",
+    ),
+    (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
+    (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
+    (441089, "as 90919, where the power loss gave the older file other bytes as well"),
+    (442951, "as 90919, and a second power loss gave it other bytes since"),
+    (999979, "a power loss undid the deletion of what had been told as lost"),
+    (553620, "as 999979, of a file that had become another generation since"),
 ];
