@@ -65,4 +65,5 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (449495, "--once gave up a rotated log that was shorter than its copy"),
     (401487, "--once gave up an empty rotated log that was taken for the one before"),
+    (415061, "zeros that the cache gave after a failed sync were believed by the next process"),
 ];
