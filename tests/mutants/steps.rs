@@ -215,7 +215,7 @@ pub const STEPS: &[Step] = &[
     step(
         "after a start what is behind the durable part is asked for",
         "fetch/source/asking.rs",
-        "self.with_overlap(self.place.durable)",
+        "self.with_overlap(self.place.right())",
         "self.place.size",
     ),
     step(
