@@ -74,7 +74,9 @@ pub fn tell(confined: Confined) {
             log::debug!("can write where copies are, read and connect, and no more")
         }
         Confined::Partly => {
-            log::info!("cannot forbid myself all that I don't need: this Landlock is an old one");
+            log::info!(
+                "cannot forbid myself all that I don't need, with the rights and the Landlock there are"
+            );
         }
         Confined::WithoutLandlock => log::warn!(
             "cannot forbid myself to write elsewhere, execute and listen: the kernel gives no Landlock"

@@ -36,7 +36,7 @@ use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::copy::{Place, Took};
-use super::haste::Haste;
+use super::haste::{BURST, Haste};
 use super::terms::{End, Job, Output, Timing, Wants};
 use crate::pos::{Generation, Offset, Start};
 use crate::proto::WireFault;
@@ -126,7 +126,7 @@ impl Source {
             generation: None,
             place: Place::default(),
             backoff: Backoff::new(timing.reconnect, seed),
-            haste: Haste::default(),
+            haste: Haste::new(BURST),
             no_room: None,
             job: None,
             next_job: None,

@@ -94,6 +94,29 @@ fn what_was_compared_after_a_power_loss_is_not_cut_off_when_the_source_has_anoth
     }
 }
 
+/// Found by reading: bytes were being made durable when the responder answered that it had others than the digests
+/// told. They were compared from the durable part on, as that was before; where the source had become shorter, the
+/// copy was cut there after the checkpoint, and the pointer promised more than it had.
+#[test]
+fn what_is_being_made_durable_is_not_gone_back_behind() {
+    let mut life = source::heard_of_more();
+    life.data(1000);
+    assert!(life.pass(SYNC).contains(&Output::Do(Job::Checkpoint)));
+    life.broken();
+    assert_eq!(begin_asking(&mut life), "/log 7 1744\n");
+    let other = answer(File::Lost(Why::Digest), b"b", 0, 50);
+    life.source.handle_answer(life.now, &other);
+    assert_eq!(life.outputs(), [Output::Close]);
+    assert_eq!(life.source.place().right(), 2000);
+    // It may have begun before the last bytes came.
+    life.source.handle_checkpointed(life.now, 2000);
+    assert_eq!(life.outputs(), [Output::Do(Job::Checkpoint)]);
+    life.source.handle_checkpointed(life.now, 2000);
+    assert_eq!(life.ask(), "/log 7 1744\n");
+    life.source.handle_answer(life.now, &other);
+    assert!(life.outputs().contains(&lost(7, 2000)));
+}
+
 /// As [`Life::ask`], while a checkpoint goes on.
 fn begin_asking(life: &mut Life) -> String {
     while !life.source.connecting() {

@@ -160,7 +160,7 @@ fn a_loss_is_told_up_to_the_last_size_that_was_heard_of() {
 }
 
 /// All of 1000 bytes are here, and the source is heard to have 1200.
-fn heard_of_more() -> Life {
+pub fn heard_of_more() -> Life {
     let mut life = Life::at(Some(7), place(1000, 1000, Trust::Whole));
     life.ask();
     life.source.handle_answer(life.now, &answer(File::Same, b"a", 744, 1200));

@@ -120,25 +120,3 @@ fn four_hundred_generations_that_were_missed_come_without_a_wait() {
     }
     assert_eq!(fetcher.said("ERR"), 0, "{:?}", fetcher.lines());
 }
-
-#[test]
-fn fetched_once_a_chain_without_end_is_given_up_and_named() {
-    let hostile = Hostile::new(|_, asked| {
-        let next = inode_of(asked).max(1000) + 1;
-        asked.send(answer(relation(asked, next), next, 0, 1)).send(data(b"x"));
-        asked.send(emit_close(Reason::Rotated, 1)).close();
-    });
-    let site = Site::in_memory();
-    site.configure(&[site.line("127.0.0.1", hostile.port, "log")]);
-    let mut fetcher = Program::spawn(site.arguments(site.command(FETCH_LOGS).arg("--once")));
-    let until = Instant::now() + Duration::from_secs(60);
-    while fetcher.try_ended().is_none() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(fetcher.ended().code(), Some(1));
-    let told = fetcher.stderr();
-    assert!(
-        told.contains("cannot complete 127.0.0.1 /var/log/log: too many connections"),
-        "{told}"
-    );
-}

@@ -13,7 +13,9 @@
 //!   - where all that was had of it is also the beginning of the next: "a log that is emptied and written anew
 //!     while it is followed is known by its bytes";
 //!   - of a generation of which nothing was had and that was cut or replaced at its own path: "what was
-//!     truncated away, or deleted, before anybody read it".
+//!     truncated away, or deleted, before anybody read it";
+//!   - of a generation of which nothing was had and whose number was used again, where nothing but the number
+//!     is known of a file: "whatever file has its number passes for it".
 //!
 //! A loss is told only where something was lost: as long as some file has every byte of every generation, it
 //! is a false alarm; but for a file of which nothing was had and that is gone. Where its end is told, there were so many bytes.
@@ -24,7 +26,7 @@
 use std::collections::BTreeSet;
 
 use crate::oracle::{Piece, Rules};
-use crate::world::World;
+use crate::world::{Generation, World};
 
 /// A loss that was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,40 +150,74 @@ impl Truth<'_> {
             found.push((number, 0));
         }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);
-        let mut told = told;
+        let mut passes = told;
+        // A number that was used again stands for all up to the last one that has it.
+        let mut again = if offset == 0 { self.used_again(number) } else { 0 };
         for next in number + 1..world.generations.len() {
+            let passes_here = passes || next <= again;
             let alike = offset <= world.shared(number, next);
             let left = (nothing_more || alike && left.overwritten) && (ended || alike);
             if left
                 && (number + 1..next)
-                    .all(|passed| self.may_pass(passed, (number, offset), next, told))
+                    .all(|passed| self.may_pass(passed, (number, offset), next, passes_here))
             {
                 found.push((next, 0));
             }
             // A loss of one of which nothing was had is of all up to the one that comes.
-            told |= self.is_told(next, 0);
+            passes |= self.is_told(next, 0);
+            again = again.max(self.used_again(next));
             let passed = &world.generations[next];
-            if !passed.bytes.is_empty() && !passed.overwritten && !passed.remade && !told {
+            if !passed.bytes.is_empty()
+                && !passed.overwritten
+                && !passed.remade
+                && !passes
+                && again <= next
+            {
                 break;
             }
         }
     }
 
     /// Whether nothing is to be had of a generation but what was had of the one that is left or what the next
-    /// one has as well, and that need not be told or was. Two honest exceptions: of a file that was fetched as a
-    /// whole nobody hears that a power loss has made another of it since; and where a power loss has undone a
-    /// rotation that was followed, what is lost is told, and the file that was left is by its birth still the older.
+    /// one has as well, and that need not be told or was. Three honest exceptions: what was told as lost is not
+    /// asked for any more when a power loss undoes its deletion; of a file that was fetched as a whole nobody hears
+    /// that a power loss has made another of it since; and where a power loss has undone a rotation that was
+    /// followed, what is lost is told, and the file that was left is still the older one. What came back in a newer
+    /// generation is due as that one's.
     fn may_pass(&self, passed: usize, left: (usize, usize), next: usize, told: bool) -> bool {
         let (world, one) = (self.world, &self.world.generations[passed]);
         let had = world.shared(left.0, passed).min(left.1);
-        // What came back from a backup is due as that of the newer generation.
-        let rest = || world.to_be_had_until(passed, next) > had.max(world.shared(passed, next));
+        let there = || world.to_be_had_until(passed, next);
+        let rest = || there() > had.max(world.shared(passed, next));
         let whole = left.1 >= world.generations[left.0].due();
         let behind =
             || whole && world.generations[left.0 + 1..=passed].iter().all(|one| one.remade);
-        let born = !world.habits.host.no_births;
-        let older = || born && one.again && one.shares.is_none_or(|(from, _)| from < left.0);
-        one.bytes.is_empty() || (one.overwritten || told) && !rest() || behind() || told && older()
+        // A power loss has brought an older file back as it was: nothing in it is later than what was had.
+        let as_it_was = || one.shares.is_some_and(|(_, count)| count == one.bytes.len());
+        // What is to be had of it is in a file that came back; of that a later generation may be it.
+        let returned = || {
+            let back = |later: usize| world.generations[later].returned;
+            (passed..next).any(|later| back(later) && world.shared(passed, later) >= there())
+        };
+        let undone = || one.again && !world.habits.host.no_births;
+        let is_older = one.file < world.generations[left.0].file;
+        one.bytes.is_empty()
+            || (one.overwritten || told) && !rest()
+            || behind()
+            || told && (returned() || is_older && (as_it_was() || undone()))
+    }
+
+    /// The last generation that came to have the number of one that was asked for when nothing of it was had,
+    /// where births and generations of inodes are not known: nothing tells the two apart then.
+    fn used_again(&self, number: usize) -> usize {
+        let World { habits, generations, asked_blindly, .. } = self.world;
+        let has_it = |one: &Generation| !one.inodes.is_disjoint(&generations[number].inodes);
+        let blindly = !generations[number].inodes.is_disjoint(asked_blindly);
+        if habits.host.no_births && !habits.host.generations && blindly {
+            generations.iter().rposition(has_it).unwrap_or(number)
+        } else {
+            number
+        }
     }
 
     /// Whether it was told that a generation ends for us there.
@@ -189,9 +225,15 @@ impl Truth<'_> {
         self.lost.iter().any(|loss| self.is_of(loss, number, offset))
     }
 
+    /// The number that is told is that of the file in which a generation went on: one that a backup brought back
+    /// and that begins as the one that is gone is taken for it, until they differ.
     fn is_of(&self, loss: &Loss, number: usize, offset: usize) -> bool {
-        let inodes = &self.world.generations[number].inodes;
-        inodes.contains(&loss.inode) && loss.from.is_none_or(|from| from == offset as u64)
+        let world = self.world;
+        let had = |one: usize| world.generations[one].inodes.contains(&loss.inode);
+        let Some(from) = loss.from else { return had(number) };
+        let taken_for = |newer: usize| had(newer) && offset > 0 && world.shared(number, newer) > 0;
+        from == offset as u64
+            && (had(number) || (number + 1..world.generations.len()).any(taken_for))
     }
 
     fn add_loosely(&self, (number, offset): (usize, usize), found: &mut Vec<(usize, usize)>) {

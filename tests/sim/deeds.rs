@@ -304,7 +304,7 @@ impl World {
         let Some(at) = plain.map(|at| at + newest) else { return };
         let plain = self.rotated[at].clone();
         let LogFile { generation, have, modified_ns, .. } = self.files[plain.file];
-        let format = self.rng.pick(&[
+        let drawn = self.rng.pick(&[
             Format::Gzip,
             Format::Gzip,
             Format::Gzip,
@@ -312,6 +312,8 @@ impl World {
             Format::Bzip2,
             Format::Xz,
         ]);
+        // One host has one program for it.
+        let format = *self.format.get_or_insert(drawn);
         let mut bytes = packed(format, self.bytes(plain.file));
         let damaged = self.rng.hits(self.habits.host.damaged);
         if damaged {
@@ -322,6 +324,12 @@ impl World {
         let suffix = Format::SUFFIXES.iter().find(|(_, of)| *of == format).unwrap().0;
         let mut name = plain.path.clone().into_os_string();
         name.push(std::str::from_utf8(suffix).unwrap());
+        // What was left in part is replaced.
+        if let Some(part) = self.rotated.iter().position(|slot| slot.path.as_os_str() == name) {
+            let Slot { path, file } = self.rotated[part].clone();
+            self.unlink(&path, file);
+        }
+        let at = self.rotated.iter().position(|slot| slot.path == plain.path).unwrap();
         let file = self.new_file(Path::new(&name), generation);
         self.files[file].have = have;
         self.files[file].packed = Some(false);
@@ -450,9 +458,12 @@ impl World {
             return;
         }
         self.generations[generation].overwritten = true;
+        let is_current = self.current() == Some(file);
+        let undone = is_current && generation + 1 < self.generations.len();
         let begun = self.begin(file, Some((generation, same)));
         self.generations[begun].bytes = bytes;
-        self.generations[begun].remade = self.current() != Some(file);
+        self.generations[begun].remade = !is_current;
+        self.generations[begun].again |= undone;
         self.files[file].generation = begun;
         self.files[file].have = self.generations[begun].bytes.len();
     }

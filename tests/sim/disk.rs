@@ -8,8 +8,8 @@
 //!
 //! After a power loss a file has any length between the durable and the volatile one, and each block
 //! is the durable one or, unless it is stale, the volatile one; what neither has is zero. Of the
-//! changes to a directory since its last sync a prefix survives, or any subset in strict mode. What
-//! was synced without an error is never lost: that is all that a program may build on.
+//! changes of names since the last sync a prefix survives, for each directory or for all together, or any
+//! subset: see [`Order`]. What was synced without an error is never lost: that is all that a program may build on.
 //!
 //! A failure is told once to each who has the file open, and once to the whole file system, whoever
 //! asks: see [`Node::errors`] and [`Disk::error`].
@@ -68,6 +68,18 @@ enum Change {
     Move(OsString, OsString, NodeNo),
 }
 
+/// Which changes of names survive a power loss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// None without all before it, as ext4, XFS and btrfs do it. Programs of hosts rely on that.
+    #[default]
+    Kept,
+    /// None without all before it in its directory.
+    InDirectory,
+    /// Any.
+    Any,
+}
+
 /// Names are full paths as bytes, since paths are slow to compare.
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -79,8 +91,7 @@ pub struct Disk {
     /// Something could not be written since the whole was last synced.
     pub error: bool,
     created: NodeNo,
-    /// Any subset of the changes of a directory may survive, not only a prefix.
-    strict: bool,
+    order: Order,
     /// Inode numbers are given again.
     reuse: bool,
 }
@@ -299,8 +310,8 @@ impl Node {
 }
 
 impl Disk {
-    pub fn new(strict: bool, reuse: bool) -> Disk {
-        Disk { strict, reuse, ..Disk::default() }
+    pub fn new(order: Order, reuse: bool) -> Disk {
+        Disk { order, reuse, ..Disk::default() }
     }
 
     pub fn create(&mut self, path: &Path) -> NodeNo {
@@ -404,13 +415,16 @@ impl Disk {
     pub fn lose_power(&mut self, rng: &mut Rng) {
         let mut by_dir: BTreeMap<OsString, Vec<Change>> = BTreeMap::new();
         for change in std::mem::take(&mut self.changes) {
-            let dir = dir_of(Path::new(change.path())).into();
+            let dir = match self.order {
+                Order::Kept => OsString::new(),
+                Order::InDirectory | Order::Any => dir_of(Path::new(change.path())).into(),
+            };
             by_dir.entry(dir).or_default().push(change);
         }
         for changes in by_dir.into_values() {
             let prefix = rng.below(changes.len() as u64 + 1) as usize;
             for (at, change) in changes.into_iter().enumerate() {
-                if if self.strict { rng.coin() } else { at < prefix } {
+                if if self.order == Order::Any { rng.coin() } else { at < prefix } {
                     self.settle(change);
                 }
             }

@@ -34,6 +34,27 @@ pub const KEPT: &[(u64, &str)] = &[
     (13639, "several generations were gone, and the loss that was told named the first of them"),
     (49304, "all that the log had after it was cut to a part, and was rotated, was here already"),
     (
+        113815,
+        "what was passed over came back from a backup later, as the beginning of a newer file",
+    ),
+    (
+        150467,
+        "a loss was told under the number of the file that a backup had brought back, and not yet in a line",
+    ),
+    (
+        127731,
+        "a power loss brought back the log before the one that was fetched, and that was gone",
+    ),
+    (
+        295087,
+        "nothing was had of a file, and its number was given to another where nothing else tells files apart",
+    ),
+    (
+        58382,
+        "what was passed over came back from a backup, behind the generation that was had next",
+    ),
+    (48063, "a file from a backup was taken for the one that was gone, and the loss told of that"),
+    (
         34123,
         "what was compared after a power loss was cut off when the next connection found another file",
     ),
@@ -70,4 +91,14 @@ pub const KEPT: &[(u64, &str)] = &[
         575291,
         "a file that was the log again was fetched anew, and what had come to it as late bytes as well",
     ),
+    (
+        102000,
+        "a power loss gave a rotated log other bytes and left its time, and it was passed over",
+    ),
+    (67213, "what had the number of a deleted file passed for it, and nothing was told as lost"),
+    (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
+    (441089, "as 90919, where the power loss gave the older file other bytes as well"),
+    (442951, "as 90919, and a second power loss gave it other bytes since"),
+    (999979, "a power loss undid the deletion of what had been told as lost"),
+    (553620, "as 999979, of a file that had become another generation since"),
 ];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fetchlogs::fetch::terms::Goal;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Order};
 use crate::fs::{Death, SimFs};
 use crate::mutants::Mutant;
 use crate::oracle::{Moment, bytes_judged, judge, judge_acknowledged, judge_has};
@@ -51,7 +51,8 @@ pub fn run(seed: u64, mutant: Option<Mutant>, trace: bool) -> Result<Totals, Str
     if trace {
         eprintln!("{plan:#?}");
     }
-    let disk = Disk::new(plan.strict, plan.local_reuse);
+    let order = if plan.strict { Order::Any } else { Order::InDirectory };
+    let disk = Disk::new(order, plan.local_reuse);
     let fs_rng = Rng::new(rng.next());
     let fs =
         SimFs::new(disk, fs_rng, NAMES[..plan.sources].iter().map(|n| plan.names(n)).collect());

@@ -480,6 +480,9 @@ impl Site {
             }
             Output::Ask(request) => {
                 self.blind |= request.have.is_some_and(|have| have.offset <= 1);
+                let empty = request.have.filter(|have| have.offset == 0);
+                let numbers = empty.map(|have| have.inode.number());
+                self.logs.scene().world.asked_blindly.extend(numbers);
                 let request = match self.entry.with_samples(request) {
                     Ok(request) => request,
                     Err(fault) => {

@@ -21,7 +21,7 @@ use fetchlogs::sys::logs::{Logs, Stream};
 use fetchlogs::sys::unpack::{Format, Unpacker};
 
 use crate::deeds::Step;
-use crate::disk::{Disk, NodeNo, name_in};
+use crate::disk::{Disk, NodeNo, Order, name_in};
 use crate::host::Host;
 use crate::rng::Rng;
 
@@ -87,7 +87,7 @@ pub struct Generation {
     pub overwritten: bool,
     /// A power loss has made it, of what a rotated file had.
     pub remade: bool,
-    /// A power loss has undone the rotations behind it: its file is the log again.
+    /// A power loss had undone the rotations behind it: its file was the log again.
     pub again: bool,
     /// A power loss has damaged the file that it was compressed to.
     pub torn: bool,
@@ -148,6 +148,10 @@ pub struct World {
     pub gone: bool,
     /// The numbers of files that lost their names: who had nothing of one can't know that it was empty.
     pub vanished: BTreeSet<u64>,
+    /// The numbers that were asked for by who had nothing of the file.
+    pub asked_blindly: BTreeSet<u64>,
+    /// What rotated files are compressed to.
+    pub format: Option<Format>,
     /// It has lost power, and whoever ran here is no more.
     pub dead: bool,
     pub rotations: u64,
@@ -185,7 +189,8 @@ impl World {
             now_ns: BEGINNING_NS,
             generations: Vec::new(),
             files: Vec::new(),
-            disk: Disk::new(false, false),
+            disk: Disk::new(Order::Kept, false),
+            format: None,
             rotated: Vec::new(),
             steps: VecDeque::new(),
             backup: None,
@@ -193,6 +198,7 @@ impl World {
             key,
             gone: false,
             vanished: BTreeSet::new(),
+            asked_blindly: BTreeSet::new(),
             dead: false,
             rotations: 0,
             truncations: 0,
@@ -230,6 +236,10 @@ impl World {
             Some((before, _)) if rotated => self.make_room_behind(before),
             _ => self.generations.len(),
         };
+        let again = from.is_some_and(|(before, _)| {
+            let before = &self.generations[before];
+            before.again && before.file == file
+        });
         let begun = Generation {
             serial: self.generations.len(),
             bytes,
@@ -240,7 +250,7 @@ impl World {
             ends: BTreeSet::new(),
             overwritten: false,
             remade: false,
-            again: false,
+            again,
             torn: false,
             returned: false,
         };

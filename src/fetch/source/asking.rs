@@ -185,13 +185,13 @@ impl Source {
     /// Bytes that are not durable were told by their digest, and the responder has others: they may have
     /// changed here, on a machine whose memory or disk is not well. So what is asked for next is what
     /// follows the durable ones, and the others are compared. Where few are durable they would prove less
-    /// than what was told.
+    /// than what was told; and while a checkpoint runs, nobody knows yet where the durable ones end.
     fn goes_back(&mut self) -> bool {
         let Place { durable, size, trust, .. } = self.place;
-        let more = trust == Trust::Whole && durable > OVERLAP && durable < size;
+        let more = trust == Trust::Whole && durable > OVERLAP && durable < size && !self.busy();
         if more {
+            self.place.begin_at(durable);
             self.place.trust = Trust::Durable { rest: Rest::Arrived };
-            self.place.at = durable;
             (self.in_step, self.assured) = (false, false);
         }
         more

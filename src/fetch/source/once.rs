@@ -20,6 +20,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Source, State};
+use crate::fetch::haste::{BURST, BURST_ONCE, Haste};
 use crate::fetch::terms::{Goal, Job, Output};
 use crate::pos::Offset;
 use crate::proto::answer::File;
@@ -65,6 +66,10 @@ impl Source {
     /// What the source is fetched for, if not to be followed for ever.
     pub fn aim(&mut self, goal: Goal) {
         self.aim.goal = goal;
+        self.haste = Haste::new(match goal {
+            Goal::Follow => BURST,
+            Goal::Once => BURST_ONCE,
+        });
     }
 
     /// Whether what there is now is fetched, and no more.

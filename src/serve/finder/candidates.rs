@@ -1,6 +1,6 @@
 //! The files that may have the bytes asked for, in order, while they are being renamed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ impl<L: Logs> Finder<'_, L> {
 
     /// All candidates as they are now, the oldest first.
     fn list(&self, served: &Served) -> Result<Vec<Candidate>, Nothing> {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for place in &served.rotated {
             let names = match self.logs.names(&place.dir, NAMES_MAX) {
                 Ok(names) => names,

@@ -3,7 +3,8 @@
 //! 0. Where a rotated file has the digests as well, was born after the current file and changed after the
 //!    fetcher heard of it, and the current file does not begin with it, the current file was emptied in
 //!    place after that copy of it was made: the copy is meant, the oldest of them. Where births are not known
-//!    it is enough that the current file was changed last.
+//!    it is enough that the current file was changed last; but if its number is all that tells it, it may have
+//!    been given that since: then what was asked for is gone.
 //! 1. A candidate with the number asked for, at least `offset` bytes and, as far as the request tells
 //!    them, its identity and its digests: `same`. The number alone is never enough if more is told.
 //! 2. Else a candidate in which the digests are right: what `copytruncate` made, what a backup brought
@@ -297,8 +298,13 @@ impl<L: Logs> Finder<'_, L> {
             match self.try_one(one, wanted, buffer) {
                 Ok(Tried::Same(opened)) => {
                     let copy = self.copied_before(candidates, at, &opened, wanted, buffer)?;
-                    let (at, opened) = copy.unwrap_or((at, opened));
-                    return Ok(Located::Here(at, opened));
+                    return Ok(match copy {
+                        Some(_) if self.has_only_number(&opened, wanted) => {
+                            Located::Nowhere(Why::Gone)
+                        }
+                        Some((at, copy)) => Located::Here(at, copy),
+                        None => Located::Here(at, opened),
+                    });
                 }
                 Ok(Tried::Other(told)) => why = told.unwrap_or(why),
                 Ok(Tried::Unfinished(unserved)) => unclear = Some(unserved),

@@ -64,7 +64,15 @@ impl<L: Logs> Finder<'_, L> {
         Ok(None)
     }
 
-    /// The same of one that was compressed meanwhile: if it holds what is asked for, and the file that was
+    /// Whether nothing but its number says that a file is the one asked for. Then it need not have been emptied:
+    /// that one may be gone, and others, since its number was given to this one.
+    pub(super) fn has_only_number(&self, opened: &Opened<L::File>, wanted: &Wanted<'_>) -> bool {
+        let file = opened.body.file();
+        let unborn = opened.facts.id.birth_ns.is_none() && self.logs.generation(file).is_none();
+        unborn && !wanted.has_samples()
+    }
+
+    /// The copy, where it was compressed meanwhile: if it holds what is asked for, and the file that was
     /// `emptied` begins with something else by now.
     fn packed_before(
         &self,
