@@ -254,7 +254,7 @@ pub const STEPS: &[Step] = &[
     step(
         "an end that is not known to be right is kept apart",
         "fetch/source/leaving.rs",
-        "Some(Cut { at: durable.max(at), keep: true })",
+        "Some(Cut { at: self.place.right(), keep: true })",
         "None",
     ),
     // ---- late bytes ----
