@@ -187,6 +187,9 @@ impl<F: Fs> Entry<F> {
                 if let Some(line) = standing.ended {
                     self.late.handle_ended(now, *line);
                 }
+                if let Some(id) = self.core.generation().and_then(|known| known.id) {
+                    self.late.handle_followed(id);
+                }
                 return standing.events;
             }
             Stored::NotReopened => self.core.handle_not_reopened(now),

@@ -32,7 +32,7 @@ use super::backoff::Backoff;
 use super::copy::{Place, Took};
 use super::manifest::{Ending, Line};
 use super::terms::{End, Recheck, Timing, WORKING_MAX, Wants};
-use crate::pos::{Inode, Offset, Position};
+use crate::pos::{Inode, Offset, Position, Token};
 use crate::proto::WireFault;
 use crate::proto::answer::{Answer, File};
 use crate::proto::asked::Asked;
@@ -250,6 +250,15 @@ impl Late {
         {
             let inode = oldest.line.inode;
             self.outputs.push_back(Output::Tell(Event::LateGivenUp { inode }));
+        }
+    }
+
+    /// The source follows the file of this identity, again if it ended once: what comes to it is fetched there.
+    pub fn handle_followed(&mut self, id: Token) {
+        let is_it = |ended: &Ended| ended.line.id == Some(id);
+        self.waiting.retain(|ended| !is_it(ended));
+        if self.active.as_ref().is_some_and(is_it) && !self.busy() {
+            self.drop_active("its file is fetched once more");
         }
     }
 

@@ -18,7 +18,9 @@ use fetchlogs::fetch::manifest::{
     Ended, Ending, Extent, Gap, Line, Outcome, append_line, emit_line, manifest_path, parse_time,
     read_latest, read_manifest,
 };
-use fetchlogs::fetch::pointer::{Held, Pointer, State, emit_pointer, parse_pointer, scratch_path};
+use fetchlogs::fetch::pointer::{
+    BOOT_UNKNOWN, Held, Pointer, State, emit_pointer, parse_pointer, scratch_path,
+};
 use fetchlogs::fetch::source::{OVERLAP, Source};
 use fetchlogs::fetch::store::{Cut, OpenCopy, Stamp, Standing, Store, StoreFault};
 use fetchlogs::fetch::terms::{End, Goal, Job, Output, Recheck, SyncPolicy, Timing, Wants};

@@ -44,6 +44,17 @@ fn a_checkpoint_does_not_make_what_a_power_loss_left_behind_it_believed() {
     assert_eq!((standing.place.durable, standing.place.trust), (5, torn));
 }
 
+/// Found by the simulation: a sync failed, and the process recovered and was ended before any pointer could be
+/// written. The next one believed the rest of the copy, in which the cache had dropped bytes, and kept zeros as
+/// what had arrived.
+#[test]
+fn after_a_failed_sync_a_later_process_does_not_believe_what_was_written_either() {
+    let shelf = Shelf::with("one two", 3);
+    shelf.store.recover_from_fault(&stamp()).unwrap();
+    assert_eq!((shelf.pointed().durable, shelf.pointed().boot.as_str()), (3, BOOT_UNKNOWN));
+    assert_eq!(shelf.recover().place.trust, Trust::Durable { rest: Rest::Torn });
+}
+
 #[test]
 fn after_a_failed_sync_not_even_what_was_written_is_believed() {
     let shelf = Shelf::with("one two", 3);

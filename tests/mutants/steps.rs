@@ -215,7 +215,7 @@ pub const STEPS: &[Step] = &[
     step(
         "after a start what is behind the durable part is asked for",
         "fetch/source/asking.rs",
-        "self.with_overlap(self.place.durable)",
+        "self.with_overlap(self.place.right())",
         "self.place.size",
     ),
     step(
@@ -254,7 +254,7 @@ pub const STEPS: &[Step] = &[
     step(
         "an end that is not known to be right is kept apart",
         "fetch/source/leaving.rs",
-        "Some(Cut { at: durable.max(at), keep: true })",
+        "Some(Cut { at: self.place.right(), keep: true })",
         "None",
     ),
     // ---- late bytes ----

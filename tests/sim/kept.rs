@@ -86,6 +86,11 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (449495, "--once gave up a rotated log that was shorter than its copy"),
     (401487, "--once gave up an empty rotated log that was taken for the one before"),
+    (415061, "zeros that the cache gave after a failed sync were believed by the next process"),
+    (
+        575291,
+        "a file that was the log again was fetched anew, and what had come to it as late bytes as well",
+    ),
     (
         309544,
         "a log compressed to two formats put the others out of order, and one of them was fetched twice",

@@ -123,11 +123,14 @@ pub fn judge_has(
     let mut pieces = pieces(shared, names);
     check_manifest(shared, names, &mut pieces, read_pointer(shared, names)?.as_ref(), rules)?;
     let reached = Truth { world, lost, rules }.align(&pieces)?;
-    // Where nothing came behind it, an empty generation is as good as the one before.
+    // Where nothing came behind it, an empty generation is as good as the one before. And where a power loss has
+    // cut a file since to what is had, there is no more.
     let has = |&had: &(usize, usize)| {
         let (number, length) = had;
+        let one = &world.generations[number];
+        let cut = one.ends.contains(&length) && length >= world.to_be_had(number);
         had >= at
-            || length >= world.generations[number].due()
+            || (cut || length >= one.due())
                 && (number + 1..=at.0).all(|later| world.generations[later].bytes.is_empty())
     };
     if reached.iter().flatten().any(has) || at.0 == 0 && at.1 == 0 {

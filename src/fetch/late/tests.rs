@@ -307,6 +307,23 @@ fn a_line_that_failed_to_be_written_and_is_there_counts() {
     assert_eq!(life.ask(), "/log 7 130 +2 id=7 seen=5\n");
 }
 
+/// Found by the simulation: a power loss of the host had made a rotated file the log again, which was then fetched
+/// from its beginning; and what had come to it since was fetched once more, as late bytes of the first time.
+#[test]
+fn a_file_that_is_followed_once_more_is_not_asked_for_late_bytes() {
+    for asked in [false, true] {
+        let mut life = Life::after_one();
+        if asked {
+            life.ask();
+        }
+        life.late.handle_followed(line(8).id.unwrap());
+        assert!(life.late.pending());
+        life.late.handle_followed(line(7).id.unwrap());
+        assert!(!life.late.pending());
+        assert_eq!(life.outputs().contains(&Output::Close), asked);
+    }
+}
+
 #[test]
 fn what_can_not_be_had_is_not_asked_for_again() {
     let missing = Refusal::new(Code::Missing, "no such file");

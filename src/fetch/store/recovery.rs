@@ -120,6 +120,10 @@ impl<F: Fs> Store<F> {
             let durable = pointer.durable;
             let masked = pointer.masked;
             let place = Place { masked, durable, size, trust, ..beginning(pointer) };
+            // A process that comes after this one must not believe the rest either.
+            if trust == (Trust::Durable { rest: Rest::Doubtful }) && *pointer.boot == *self.boot {
+                self.point(pointer.generation, &place, copy.id, State::Active)?;
+            }
             return Ok(Standing::at(copy, pointer.generation, place, Vec::new()));
         };
         // Somebody's log rotation may have renamed the copy and made a new, empty one.
