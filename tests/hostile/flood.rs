@@ -15,7 +15,7 @@ fn flooded(act: impl Fn(u64, &mut Asked) + Send + Sync + 'static) -> (Siege, u64
     let outside = around(&site);
     let fetcher = site.start();
     let siege = Siege { site, good, hostile, fetcher, outside };
-    let until = Instant::now() + Duration::from_secs(40);
+    let until = Instant::now() + Duration::from_secs(120);
     while siege.fetcher.said(SLOWED) == 0 {
         assert!(Instant::now() < until, "not slowed down after {} times", siege.hostile.count());
         siege.good_stays_current(Duration::ZERO);
