@@ -7,6 +7,10 @@ pub const KEPT: &[(u64, &str)] = &[
         60,
         "whoever follows a list was told nothing new, since the loop of the simulation did not hint",
     ),
+    (
+        815255,
+        "in protocol 1 a log that was emptied has just as many bytes as are not compared again",
+    ),
     (375, "in protocol 1, --once takes a file that was just renamed for the current one"),
     (446, "a list was awaited over a connection whose other end had lost power"),
     (1405, "--once gives up a responder whose host is down"),
