@@ -214,7 +214,12 @@ impl<F: Fs> Entry<F> {
     }
 
     /// What a worker needs to know to do `job`.
-    pub fn task(&self, slot: Slot, job: Job) -> Task<F> {
+    pub fn task(&mut self, slot: Slot, job: Job) -> Task<F> {
+        if let Job::Begin(next) | Job::Rotate { next, .. } = &job
+            && let Some(id) = next.id
+        {
+            self.late.handle_chosen(id);
+        }
         Task {
             slot,
             job,

@@ -50,6 +50,9 @@ const KNOWN_BYTES_MIN: Offset = 4096;
 /// So long bytes are received before they get a line in the manifest, if there is no end of them.
 const RECEIVING_MAX: Duration = Duration::from_secs(60);
 
+/// Why one is asked for no more whose file is the source's own.
+const FOLLOWED: &str = "its file is fetched once more";
+
 /// A generation that is to be asked for once more.
 #[derive(Debug)]
 struct Ended {
@@ -63,6 +66,18 @@ struct Ended {
     failed: bool,
     /// A trouble of it was told.
     told: bool,
+    /// The source has followed a file of its identity since: it may be this one once more, or where that
+    /// is only a number another.
+    again: bool,
+    /// The responder found its bytes in a file of another identity.
+    other: bool,
+}
+
+impl Ended {
+    /// Whether what comes late to it comes to the source itself.
+    fn is_followed(&self) -> bool {
+        self.again && !self.other
+    }
 }
 
 #[derive(Debug)]
@@ -244,7 +259,15 @@ impl Late {
             return;
         }
         let due = Some(now + delay);
-        self.waiting.push_back(Ended { line, due, followed: false, failed: false, told: false });
+        self.waiting.push_back(Ended {
+            line,
+            due,
+            followed: false,
+            failed: false,
+            told: false,
+            again: false,
+            other: false,
+        });
         if self.waiting.len() > GENERATIONS_MAX
             && let Some(oldest) = self.waiting.pop_front()
         {
@@ -255,10 +278,28 @@ impl Late {
 
     /// The source follows the file of this identity, again if it ended once: what comes to it is fetched there.
     pub fn handle_followed(&mut self, id: Token) {
+        let all = self.waiting.iter_mut().chain(&mut self.active);
+        all.filter(|ended| ended.line.id == Some(id)).for_each(|ended| ended.again = true);
+        if let State::Receiving { .. } = self.state
+            && self.active.as_ref().is_some_and(Ended::is_followed)
+        {
+            match self.come() {
+                Some(place) => self.record(place),
+                None => self.drop_active(FOLLOWED),
+            }
+        }
+    }
+
+    /// The source is about to begin with the file of this identity: until it has, or another generation has
+    /// ended, that is not asked for.
+    pub fn handle_chosen(&mut self, id: Token) {
         let is_it = |ended: &Ended| ended.line.id == Some(id);
-        self.waiting.retain(|ended| !is_it(ended));
-        if self.active.as_ref().is_some_and(is_it) && !self.busy() {
-            self.drop_active("its file is fetched once more");
+        if self.active.as_ref().is_some_and(is_it) && !self.busy() && self.come().is_none() {
+            let ended = self.end();
+            self.waiting.extend(ended);
+        }
+        for ended in self.waiting.iter_mut().filter(|ended| is_it(ended)) {
+            ended.due = None;
         }
     }
 
@@ -362,6 +403,13 @@ impl Late {
     /// The file goes on where the archive ends. Mostly nothing follows; if something does, the archive
     /// has to be looked at before.
     fn receive(&mut self, now: Instant, answer: &Answer) {
+        if let Some(ended) = &mut self.active {
+            ended.other = ended.line.id != Some(answer.id);
+            if ended.is_followed() {
+                self.drop_active(FOLLOWED);
+                return;
+            }
+        }
         if answer.size > answer.from {
             self.set(State::Opening);
             self.outputs.push_back(Output::Open);
@@ -375,6 +423,9 @@ impl Late {
     pub fn handle_opened(&mut self, now: Instant, opened: Opened) {
         let State::Opening = self.state else { return };
         match opened {
+            Opened::Ready(_) if self.active.as_ref().is_some_and(Ended::is_followed) => {
+                self.drop_active(FOLLOWED);
+            }
             Opened::Ready(place) => {
                 let (until, ends) = (now + self.timing.idle_timeout, now + RECEIVING_MAX);
                 self.set(State::Receiving { until, ends, place: Some(place) });
@@ -497,7 +548,9 @@ impl Late {
     // ---- ends of one asking ----
 
     fn end(&mut self) -> Option<Ended> {
-        self.outputs.push_back(Output::Close);
+        if self.admitted() {
+            self.outputs.push_back(Output::Close);
+        }
         self.set(State::Idle);
         self.active.take()
     }
@@ -516,7 +569,7 @@ impl Late {
     /// It may have more.
     fn ask_later(&mut self, now: Instant) {
         let Recheck::After(delay) = self.timing.recheck else { return };
-        let Some(ended) = self.end() else { return };
+        let Some(ended) = self.end().filter(|ended| !ended.is_followed()) else { return };
         self.waiting.push_back(Ended { due: Some(now + delay), failed: false, ..ended });
     }
 

@@ -92,7 +92,9 @@ pub struct Source {
     reopen_wanted: bool,
     /// Somebody renamed the copy, and its end is still to be compared.
     renamed: bool,
-    /// What is behind the durable part of a found copy was synced since it was found.
+    /// How much of the copy was durable when it was found, or when what is behind that came into doubt.
+    found_durable: Offset,
+    /// What is behind that was synced since.
     assured: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
@@ -132,6 +134,7 @@ impl Source {
             next_job: None,
             reopen_wanted: false,
             renamed: false,
+            found_durable: 0,
             assured: false,
             in_step: false,
             progressed: false,
@@ -528,8 +531,11 @@ impl Source {
         let State::Storing { connected } = self.state else { return };
         self.generation = generation;
         self.place = place;
-        (self.renamed, self.assured) = (false, false);
         self.furthest = place.at;
+        // It is the same copy where only its generation has another identity.
+        if !matches!(job, Some(Job::Begin(_))) {
+            (self.renamed, self.assured, self.found_durable) = (false, false, place.durable);
+        }
         if matches!(job, Some(Job::Begin(_) | Job::Rotate { .. })) {
             self.progressed = true;
             self.note_generation();

@@ -117,6 +117,21 @@ fn what_is_being_made_durable_is_not_gone_back_behind() {
     assert!(life.outputs().contains(&lost(7, 2000)));
 }
 
+/// Making sure writes a pointer that tells of what both have in common: that says nothing of whose the rest is.
+#[test]
+fn what_was_found_and_begins_as_the_source_is_no_end_of_it() {
+    let mut life = Life::at(Some(7), place(0, 1000, Trust::Durable { rest: Rest::Arrived }));
+    assert_eq!(life.ask(), "/log 7 0\n");
+    life.status("O 7");
+    life.data(6);
+    assert_eq!(life.differs(), [Output::Close, Output::Do(Job::Checkpoint)]);
+    life.source.handle_checkpointed(life.now, 6);
+    assert_eq!(life.ask(), "/log 7 0\n");
+    life.status("O 7");
+    life.data(6);
+    assert!(life.differs().contains(&lost(7, 1000)));
+}
+
 /// As [`Life::ask`], while a checkpoint goes on.
 fn begin_asking(life: &mut Life) -> String {
     while !life.source.connecting() {

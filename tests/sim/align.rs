@@ -25,8 +25,6 @@
 
 use std::collections::BTreeSet;
 
-use fetchlogs::fetch::source::OVERLAP;
-
 use crate::oracle::{Piece, Rules};
 use crate::world::{Generation, World};
 
@@ -113,18 +111,7 @@ impl Truth<'_> {
         has && later.all(|later| {
             world.generations[later].bytes.is_empty()
                 || self.rules.exact && world.to_be_had(later) <= world.shared(later, number)
-                || self.is_hidden(later, (number, length))
         })
-    }
-
-    /// Whether a log was emptied in place and has just as many bytes as lie before those that are compared: in
-    /// protocol 1 there is nothing to compare until it grows.
-    fn is_hidden(&self, later: usize, (number, length): (usize, usize)) -> bool {
-        let same = self.world.inode_of(later) == self.world.inode_of(number);
-        let compared_from = length.checked_sub(OVERLAP as usize);
-        !self.rules.exact
-            && same
-            && compared_from == Some(self.world.generations[later].bytes.len())
     }
 
     /// Where a piece may begin after `from` was reached, and a loss was told in the line of what it left.

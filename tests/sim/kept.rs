@@ -8,6 +8,10 @@ pub const KEPT: &[(u64, &str)] = &[
         "whoever follows a list was told nothing new, since the loop of the simulation did not hint",
     ),
     (
+        873235,
+        "a rotated file was the log again, and was asked for late bytes before it was followed",
+    ),
+    (
         815255,
         "in protocol 1 a log that was emptied has just as many bytes as are not compared again",
     ),

@@ -311,16 +311,66 @@ fn a_line_that_failed_to_be_written_and_is_there_counts() {
 /// from its beginning; and what had come to it since was fetched once more, as late bytes of the first time.
 #[test]
 fn a_file_that_is_followed_once_more_is_not_asked_for_late_bytes() {
+    let mut life = Life::after_one();
+    life.late.handle_followed(token(7));
+    life.ask();
+    let outputs = life.reply(&answer(File::Same, 7, 200));
+    assert_eq!(outputs[0], Output::Close);
+    assert!(!life.late.pending());
+    // Nor when that is found out while it is received; what had come has its line.
+    for bytes in [0, 20] {
+        let mut life = Life::after_one();
+        life.receive(bytes);
+        life.late.handle_followed(token(8));
+        assert_eq!(life.outputs(), []);
+        life.late.handle_followed(token(7));
+        let outputs = life.outputs();
+        assert_eq!(outputs.contains(&Output::Close), bytes == 0, "{outputs:?}");
+        if bytes > 0 {
+            assert!(matches!(outputs[..], [Output::Record(_)]));
+            assert!(life.recorded(bytes).contains(&Output::Close));
+        }
+        assert!(!life.late.pending() && life.late.deadline().is_none());
+    }
+}
+
+/// A number is given again: where the archive's bytes are found in another file, what comes there is asked for.
+#[test]
+fn a_file_that_has_only_the_number_of_an_archive_does_not_keep_its_late_bytes_from_coming() {
+    let mut life = Life::new();
+    let to = KNOWN_BYTES_MIN + 1;
+    life.late.handle_ended(life.now, Line { to, ..line(7) });
+    life.late.handle_followed(token(7));
+    life.ask();
+    let Reply::Two(found) = answer(File::Same, 8, 2 * to) else { panic!() };
+    assert_eq!(life.reply(&Reply::Two(Box::new(Answer { from: to, ..*found }))), [Output::Open]);
+}
+
+/// Of more sources than may ask at the same time some wait for their place.
+#[test]
+fn what_has_no_place_yet_closes_nothing() {
+    let mut life = Life::after_one();
+    assert_eq!(life.pass(), [Output::Admit]);
+    life.late.handle_chosen(token(7));
+    assert_eq!(life.outputs(), []);
+}
+
+/// Found by the simulation: the same, and between the answer that named that file and the rotation, which failed for
+/// a while, its late bytes were asked for.
+#[test]
+fn a_file_that_is_about_to_be_followed_once_more_waits_with_its_late_bytes() {
     for asked in [false, true] {
         let mut life = Life::after_one();
         if asked {
             life.ask();
         }
-        life.late.handle_followed(line(8).id.unwrap());
-        assert!(life.late.pending());
-        life.late.handle_followed(line(7).id.unwrap());
-        assert!(!life.late.pending());
+        life.late.handle_chosen(token(7));
+        assert!(!life.late.pending() && life.late.deadline().is_none());
         assert_eq!(life.outputs().contains(&Output::Close), asked);
+        // It was another one that followed after all.
+        life.late.handle_ended(life.now, line(8));
+        assert!(life.late.pending());
+        assert_eq!(life.late.deadline(), Some(life.now));
     }
 }
 

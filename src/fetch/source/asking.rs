@@ -192,7 +192,7 @@ impl Source {
         if more {
             self.place.begin_at(durable);
             self.place.trust = Trust::Durable { rest: Rest::Arrived };
-            (self.in_step, self.assured) = (false, false);
+            (self.in_step, self.assured, self.found_durable) = (false, false, durable);
         }
         more
     }

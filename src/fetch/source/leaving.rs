@@ -81,12 +81,14 @@ impl Source {
 
     /// The end of the copy that is not as the source has it, if that is for our own disk to answer
     /// for: it was neither known to be durable nor ever compared, and all before it agreed. Where nothing
-    /// before it is durable and it did arrive, it is the source that has another file.
+    /// before it was durable when it was found, and it did arrive, it is the source that has another file.
     fn damaged_end(&self) -> Option<Cut> {
-        let Place { at, durable, trust, .. } = self.place;
+        let Place { at, trust, .. } = self.place;
         let first = at >= self.place.right();
         match trust {
-            Trust::Durable { rest } if first && (durable > 0 || rest != Rest::Arrived) => {
+            Trust::Durable { rest }
+                if first && (self.found_durable > 0 || rest != Rest::Arrived) =>
+            {
                 Some(Cut { at, keep: rest != Rest::Torn })
             }
             Trust::Durable { .. } | Trust::Whole | Trust::Nothing => None,

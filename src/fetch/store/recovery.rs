@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::{Doing, Done, OpenCopy, Stamp, Standing, Store};
 use crate::fetch::copy::{Place, Rest, Trust};
-use crate::fetch::pointer::{Held, Pointer, State, read_pointer, remove_if_there, scratch_path};
+use crate::fetch::pointer::{
+    BOOT_UNKNOWN, Held, Pointer, State, read_pointer, remove_if_there, scratch_path,
+};
 use crate::pos::{FileId, Generation, Inode};
 use crate::status::event::Event;
 use crate::sys::fs::{Fs, dir_of, may_be};
@@ -66,7 +68,12 @@ impl<F: Fs> Store<F> {
                 self.finish_rotation(pointer, &archive, *next, ended)
             }
             State::Active | State::Adopting => {
-                let rest = if *pointer.boot == *self.boot { rest } else { Rest::Torn };
+                let rest = match &*pointer.boot {
+                    boot if *boot == *self.boot => rest,
+                    // A sync had failed.
+                    BOOT_UNKNOWN => Rest::Doubtful,
+                    _ => Rest::Torn,
+                };
                 self.recover_active(pointer, rest, stamp)
             }
         }

@@ -299,7 +299,10 @@ impl<L: Logs> Finder<'_, L> {
                 Ok(Tried::Same(opened)) => {
                     let copy = self.copied_before(candidates, at, &opened, wanted, buffer)?;
                     return Ok(match copy {
-                        Some(_) if self.has_only_number(&opened, wanted) => {
+                        Some((copy, _))
+                            if self.has_only_number(&opened, wanted)
+                                && !is_older_left(&candidates[..copy], wanted) =>
+                        {
                             Located::Nowhere(Why::Gone)
                         }
                         Some((at, copy)) => Located::Here(at, copy),
@@ -511,6 +514,13 @@ impl<L: Logs> Finder<'_, L> {
         let mtime_ns = facts.modified_ns;
         Match { body, facts, how, from, size, mtime_ns, quiet, rotated, tail: None, seam }
     }
+}
+
+/// Whether a file is left that was not changed since the fetcher heard of its own: rotated files are deleted the
+/// oldest first, so its own is not deleted.
+fn is_older_left(older: &[Candidate], wanted: &Wanted<'_>) -> bool {
+    let seen = wanted.asked.seen_ns.unwrap_or(0);
+    older.iter().any(|one| !one.closed && one.facts.modified_ns <= seen)
 }
 
 /// The time that is told of what follows a copy of which it was emptied in place. A file that is just being

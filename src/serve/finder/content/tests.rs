@@ -358,6 +358,10 @@ fn without_births_a_copy_of_what_was_never_fetched_is_not_skipped() {
     let asked = Asked { id, seen_ns, ..Asked::default() };
     // Or the log was deleted, and then others, and its number was given to this one: nobody can tell.
     assert_eq!(ask(have, asked), (File::Lost(Why::Gone), copy, 0));
+    // But the older ones would have been deleted before it, and one is there.
+    bed.file("log.2", "of the day before\n", 310);
+    assert_eq!(ask(have, asked), (File::Same, copy, 0));
+    std::fs::remove_file(bed.base.join("log.2")).unwrap();
     // What was changed after all that the log holds was not copied before that.
     bed.aged("log.1", 10);
     assert_eq!(ask(have, asked), (File::Same, log, 0));
