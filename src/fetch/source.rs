@@ -94,6 +94,8 @@ pub struct Source {
     renamed: bool,
     /// What is behind the durable part of a found copy was synced since it was found.
     assured: bool,
+    /// The responder has no file with the bytes of a found copy of which none is durable.
+    unknown: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
@@ -133,6 +135,7 @@ impl Source {
             reopen_wanted: false,
             renamed: false,
             assured: false,
+            unknown: false,
             in_step: false,
             progressed: false,
             owing: false,
@@ -534,6 +537,8 @@ impl Source {
             self.progressed = true;
             self.note_generation();
         }
+        // A file of another name is still what the responder made of it.
+        self.unknown &= matches!(job, Some(Job::Begin(_)));
         if !matches!(job, Some(Job::Begin(_) | Job::Reopen)) {
             self.note_other_copy();
         }
