@@ -57,7 +57,9 @@ impl Later {
         };
         let births = one.facts.id.birth_ns.zip(self.birth_ns).filter(|_| one.is_plain());
         let later = changed || births.is_some_and(|(one, lost)| one > lost);
-        at >= self.first && (later || self.is_itself(wanted, one))
+        // Files that are older by birth say nothing of what a compressed one before them held: they may have been
+        // emptied in place since.
+        (at >= self.first || one.compressed) && (later || self.is_itself(wanted, one))
     }
 
     /// Whether it is the very file asked for, and has bytes behind the offset or other ones before it.
