@@ -116,6 +116,10 @@ pub const KEPT: &[(u64, &str)] = &[
         47257,
         "nothing was durable of a log that had been compressed, and an older one with a late line was taken for what follows",
     ),
+    (
+        129949,
+        "what a power loss had left of a copy was told by its digest, a byte of it was in some file, and that was taken",
+    ),
     (29425, "a short log was copied, and sent behind its copy before it was emptied"),
     (
         87132,

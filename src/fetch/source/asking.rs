@@ -54,8 +54,8 @@ impl Source {
         match self.place.trust {
             _ if self.in_step => self.place.at,
             Trust::Nothing => 0,
-            Trust::Durable { .. } => match self.with_overlap(self.place.right()) {
-                0 => self.told_by_rest(),
+            Trust::Durable { rest } => match self.with_overlap(self.place.right()) {
+                0 if rest == Rest::Arrived => self.told_by_rest(),
                 from => from,
             },
             Trust::Whole => self.with_overlap(self.place.size),
@@ -64,7 +64,8 @@ impl Source {
 
     /// Where to ask where nothing that is durable could be told by a digest: what came behind it is told, as
     /// much of it as one digest is of, so that the file is known by it. If no file has that, it is asked from
-    /// the beginning.
+    /// the beginning. What a power loss or a failed sync has left may be anything, and few bytes of that are soon
+    /// found in some file.
     fn told_by_rest(&self) -> Offset {
         let Place { base, masked, size, .. } = self.place;
         let told_in_two = self.generation.is_some_and(|known| known.id.is_some());
