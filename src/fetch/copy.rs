@@ -157,6 +157,13 @@ fn compare<F: Fs>(fs: &F, file: &F::File, bytes: &[u8], place: &Place) -> io::Re
     Ok(equal)
 }
 
+/// Writes the first `len` bytes of the file once more, as they are in it: they may look clean and not be on disk.
+pub fn write_again<F: Fs>(fs: &F, file: &F::File, len: Offset) -> io::Result<()> {
+    let mut bytes = vec![0; len.min(TAIL_BYTES) as usize];
+    read_exact_at(fs, file, &mut bytes, 0)?;
+    write_all_at(fs, file, &bytes, 0)
+}
+
 /// The most bytes before a position that are told by a digest.
 pub const TAIL_BYTES: Offset = 64 * 1024;
 

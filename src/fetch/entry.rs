@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::copy::{Place, Took, sample_before, sample_first, take};
+use super::copy::{Place, Took, Trust, sample_before, sample_first, take, write_again};
 use super::jobs::{Stored, Task};
 use super::late::Late;
 use super::source::Source;
@@ -238,6 +238,10 @@ impl<F: Fs> Entry<F> {
 fn samples<F: Fs>(fs: &F, file: &F::File, place: &Place, request: &mut Request) -> io::Result<()> {
     let (Some(have), Some(asked)) = (request.have, &mut request.two) else { return Ok(()) };
     let end = have.offset.saturating_sub(place.base);
+    if matches!(place.trust, Trust::Durable { .. }) && end > place.right() {
+        // Once the responder says that it has them they count as compared, so they are written again, too.
+        write_again(fs, file, end)?;
+    }
     asked.tail = sample_before(fs, file, place, end)?;
     if place.base == 0 {
         asked.head = sample_first(fs, file, place, end.min(HEAD_BYTES))?;

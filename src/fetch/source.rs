@@ -96,6 +96,8 @@ pub struct Source {
     found_durable: Offset,
     /// What is behind that was synced since.
     assured: bool,
+    /// The responder has no file with the bytes of a found copy of which none is durable.
+    unknown: bool,
     /// The last connection ended in order with both ends agreeing up to `place.at`.
     in_step: bool,
     /// This connection brought a byte that none before it brought, or a generation.
@@ -136,6 +138,7 @@ impl Source {
             renamed: false,
             found_durable: 0,
             assured: false,
+            unknown: false,
             in_step: false,
             progressed: false,
             owing: false,
@@ -540,6 +543,8 @@ impl Source {
             self.progressed = true;
             self.note_generation();
         }
+        // A file of another name is still what the responder made of it.
+        self.unknown &= matches!(job, Some(Job::Begin(_)));
         if !matches!(job, Some(Job::Begin(_) | Job::Reopen)) {
             self.note_other_copy();
         }

@@ -73,6 +73,41 @@ fn after_a_failed_sync_not_even_what_was_written_is_believed() {
     assert_eq!(outputs, [Output::Tell(shorter), lost(7, 3), Output::Do(rotate)]);
 }
 
+/// Found by the simulation: a process was killed before anything was durable, and the log that it followed had
+/// been copied and emptied. The next one asked for the first byte, by a time of change from before that, and was
+/// given the copy: what had arrived became an archive, and was fetched once more behind what is older.
+#[test]
+fn where_nothing_is_durable_what_arrived_is_told_until_no_file_has_it() {
+    let known = Generation { id: Token::parse(b"a"), ..generation(7) };
+    let recovered = |rest| {
+        let mut life = Life::with(TIMING);
+        let place = place(0, 1000, Trust::Durable { rest });
+        life.source.handle_standing(life.now, Some(known), place);
+        life
+    };
+    let mut found = recovered(Rest::Arrived);
+    assert_eq!(found.ask(), "/log 7 744\n");
+    // Compared by the digest: what is before it is right.
+    found.source.handle_answer(found.now, &answer(File::Same, b"a", 744, 1000));
+    assert_eq!((found.source.place().at, found.source.place().right()), (744, 744));
+    found.broken();
+    assert_eq!(found.ask(), "/log 7 488\n");
+    for follows in [File::Next, File::Lost(Why::Digest), File::Lost(Why::Gone)] {
+        let mut life = recovered(Rest::Arrived);
+        assert_eq!(life.ask(), "/log 7 744\n");
+        life.source.handle_answer(life.now, &answer(follows, b"b", 0, 9));
+        assert_eq!(life.outputs(), [Output::Close]);
+        // Nothing is told as lost before it is asked for by what is durable.
+        assert_eq!(life.ask(), "/log 7 0\n");
+        life.source.handle_answer(life.now, &answer(follows, b"b", 0, 9));
+        assert!(is_job(&life.outputs()));
+    }
+    // What may be anything says nothing.
+    for rest in [Rest::Doubtful, Rest::Torn] {
+        assert_eq!(recovered(rest).ask(), "/log 7 0\n");
+    }
+}
+
 #[test]
 fn how_much_of_a_copy_is_believed_depends_on_its_pointer() {
     let cases: [(u64, &str, Trust); 4] = [

@@ -149,6 +149,13 @@ impl Truth<'_> {
         if offset == 0 || cut || self.lost.iter().any(unknown) {
             found.push((number, 0));
         }
+        // An honest exception: once a file that was emptied in place is gone, who has not a byte of what it had then
+        // is told by its birth that all copies of it are later, those from before as well.
+        if self.lost.iter().any(unknown) {
+            let of_one_file =
+                |one: &usize| !world.generations[*one].inodes.is_disjoint(&left.inodes);
+            found.extend((0..number).filter(of_one_file).map(|older| (older, 0)));
+        }
         let ended = whole || told || offset == 0 || left.ends.contains(&offset);
         let mut passes = told;
         // A number that was used again stands for all up to the last one that has it.

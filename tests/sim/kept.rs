@@ -111,6 +111,10 @@ pub const KEPT: &[(u64, &str)] = &[
     (90919, "an older file was the log again after a power loss, and rotated before anybody asked"),
     (441089, "as 90919, where the power loss gave the older file other bytes as well"),
     (442951, "as 90919, and a second power loss gave it other bytes since"),
+    (
+        129949,
+        "what a power loss had left of a copy was told by its digest, a byte of it was in some file, and that was taken",
+    ),
     (999979, "a power loss undid the deletion of what had been told as lost"),
     (553620, "as 999979, of a file that had become another generation since"),
 ];

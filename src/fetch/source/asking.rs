@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{CONTRADICTIONS_MAX, OVERLAP, REFUSALS_MAX, Source, State};
-use crate::fetch::copy::{Place, Rest, Trust};
+use crate::fetch::copy::{Place, Rest, TAIL_BYTES, Trust};
 use crate::fetch::manifest::Ending;
 use crate::fetch::store::Cut;
 use crate::fetch::terms::{Job, Output, WORKING_MAX};
@@ -54,9 +54,25 @@ impl Source {
         match self.place.trust {
             _ if self.in_step => self.place.at,
             Trust::Nothing => 0,
-            Trust::Durable { .. } => self.with_overlap(self.place.right()),
+            Trust::Durable { rest } => match self.with_overlap(self.place.right()) {
+                0 if rest == Rest::Arrived => self.told_by_rest(),
+                from => from,
+            },
             Trust::Whole => self.with_overlap(self.place.size),
         }
+    }
+
+    /// Where to ask where nothing that is durable could be told by a digest: what came behind it is told, as
+    /// much of it as one digest is of, so that the file is known by it. If no file has that, it is asked from
+    /// the beginning. What a power loss or a failed sync has left may be anything, and few bytes of that are soon
+    /// found in some file.
+    fn told_by_rest(&self) -> Offset {
+        let Place { base, masked, size, .. } = self.place;
+        let told_in_two = self.generation.is_some_and(|known| known.id.is_some());
+        if self.unknown || !told_in_two || base > 0 || masked > 0 {
+            return 0;
+        }
+        self.with_overlap(size).min(TAIL_BYTES)
     }
 
     /// Where to ask again so that the bytes before `end` are compared. In protocol 2 that is at most half of
@@ -135,6 +151,11 @@ impl Source {
                 self.contradictions = 0;
                 self.rotate_lost(known, generation, Ending::Gone);
             }
+            // Nothing says that what came behind the durable bytes is right, so it need not be in any file.
+            (Some(_), File::Next | File::Lost(_)) if !anew && self.is_told_by_rest(from) => {
+                self.unknown = true;
+                self.reconnect(now);
+            }
             // The end of a copy that somebody renamed can't be compared any more: the new copy is asked for.
             (Some(_), File::Next | File::Lost(_)) if self.renamed && self.place.right() > 0 => {
                 self.outputs.push_back(Output::Close);
@@ -180,6 +201,11 @@ impl Source {
             (Some(known), File::Next) => self.rotate_complete(known, generation, from),
             (Some(known), File::Lost(why)) => self.rotate_lost(known, generation, why.into()),
         }
+    }
+
+    /// Whether who asks from there tells a digest of what is not known to be right.
+    fn is_told_by_rest(&self, from: Offset) -> bool {
+        matches!(self.place.trust, Trust::Durable { .. }) && from > self.place.right()
     }
 
     /// Bytes that are not durable were told by their digest, and the responder has others: they may have

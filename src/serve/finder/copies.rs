@@ -5,7 +5,7 @@
 //! its bytes are the beginning of the other file, and it was born while that one was there. A generation that
 //! begins anew with the very bytes of the one before it was not: its file is the older one of both; but where
 //! logs are emptied in place that can't be said, so the few bytes with which every generation may begin
-//! are never enough.
+//! are never enough; unless the other file was not changed since the copy was born, and so had them then.
 
 use super::candidates::Candidate;
 use super::{Finder, Nothing, Unserved, cannot};
@@ -99,6 +99,7 @@ fn may_be_copy(one: &Candidate, other: &Candidate, later: bool) -> bool {
     let (copy, original) = (&one.facts, &other.facts);
     let copied = copy.id.birth_ns.unwrap_or(copy.modified_ns);
     let bytes_min = match (copy.id.birth_ns, original.id.birth_ns) {
+        (Some(copied), Some(born)) if born < copied && original.modified_ns < copied => 1,
         (Some(copied), Some(born)) if born < copied => COPY_BYTES_MIN,
         (Some(_), Some(_)) => return false,
         _ => UNBORN_BYTES_MIN,

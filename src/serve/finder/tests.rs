@@ -476,3 +476,20 @@ fn more_rotated_files_than_can_be_looked_at_are_no_reason_to_call_one_lost() {
     fs::remove_file(bed.base.join("log.0")).unwrap();
     assert_eq!(bed.ask(gone, 7), lost(log));
 }
+
+/// Found by the simulation: a log of a few bytes was copied, and what follows the one before was asked for before
+/// it was emptied. The copy was sent as the next, and the log behind it: its bytes came twice.
+#[test]
+fn a_short_log_that_is_not_yet_emptied_is_not_sent_behind_its_copy() {
+    let bed = Bed::new();
+    let first = bed.file("log.2", "first", 300);
+    let log = bed.file("log", "short", 100);
+    bed.tick();
+    let copy = bed.file("log.1", "short", 0);
+    assert_eq!(bed.ask(first, 5), found(log, 0));
+    // Once it is, or was written to again, the copy is what follows.
+    for now in ["", "short", "short and more"] {
+        bed.file("log", now, 0);
+        assert_eq!(bed.ask(first, 5), found(copy, 0), "{now}");
+    }
+}

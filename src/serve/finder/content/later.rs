@@ -3,8 +3,9 @@
 //! The identity that the fetcher tells has the birth of its file. Where the files that are there were born in
 //! the order of the list, so that none was brought back or emptied in place, what was born after that
 //! one is later and what was born before it is not, whatever was written to it since, and whatever the
-//! clock said. Else, and for compressed files, whose birth is not the generation's (and whose identity says
-//! that they are), it is what was changed after the fetcher heard of its file. A power loss may give a file other
+//! clock said. The current file is the last one in any case: it may have been emptied in place. Else, and for
+//! compressed files, whose birth is not the generation's (and whose identity says that they are), it is what was
+//! changed after the fetcher heard of its file. A power loss may give a file other
 //! bytes and leave its time: then the file asked for is itself what follows, as it is where it is the current
 //! one, since it may have what was not fetched yet. Compressing keeps the time: for
 //! who has not a byte, a compressed file of the very time that was heard of may be the generation itself. Who
@@ -20,7 +21,7 @@ pub(super) struct Later {
     own_birth_ns: Option<u64>,
     /// The same, where those of the others can be compared with it.
     birth_ns: Option<u64>,
-    /// The first candidate behind all that were born before.
+    /// The first candidate behind all rotated ones that were born before.
     first: usize,
 }
 
@@ -34,8 +35,10 @@ impl Later {
         let id = wanted.asked.id.and_then(|id| id.as_str().parse::<FileId>().ok());
         let own_birth_ns = id.and_then(|id| id.birth_ns);
         let birth_ns = own_birth_ns.filter(|_| in_order);
+        // The current file says nothing of those before it: emptied in place it is older than its copies.
         let before = |one: &Candidate| {
             one.is_plain()
+                && !one.current
                 && one.facts.id.birth_ns.zip(birth_ns).is_some_and(|(one, lost)| one < lost)
         };
         let first = candidates.iter().rposition(before).map_or(0, |last| last + 1);
@@ -54,7 +57,9 @@ impl Later {
         };
         let births = one.facts.id.birth_ns.zip(self.birth_ns).filter(|_| one.is_plain());
         let later = changed || births.is_some_and(|(one, lost)| one > lost);
-        at >= self.first && (later || self.is_itself(wanted, one))
+        // Files that are older by birth say nothing of what a compressed one before them held: they may have been
+        // emptied in place since.
+        (at >= self.first || one.compressed) && (later || self.is_itself(wanted, one))
     }
 
     /// Whether it is the very file asked for, and has bytes behind the offset or other ones before it.

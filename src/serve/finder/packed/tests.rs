@@ -345,6 +345,34 @@ fn a_compressed_generation_of_which_nothing_is_durable_is_sent_whole() {
     assert_eq!(told.3, b"new\n");
 }
 
+/// Found by the simulation: a log was copied and emptied, the copy was followed, and compressed before anything of
+/// it was durable at the fetcher. All rotated files were taken for older than what was lost, since the log stands
+/// behind them and its file is older than the copy: so what was left of the copy was skipped.
+#[test]
+fn a_log_that_was_emptied_in_place_does_not_say_that_what_was_rotated_is_older() {
+    let bed = Bed::new();
+    bed.bytes("log", b"new\n", 0);
+    bed.tick();
+    let copy = bed.bytes("log.1", &text("old", 1000), 100);
+    let asked = Asked { id: bed.id("log.1"), seen_ns: bed.modified("log.1"), ..Asked::default() };
+    let there = bed.bytes("log.1.gz", &gzipped(&text("old", 1000)), 0);
+    let packed = std::fs::File::options().write(true).open(bed.base.join("log.1.gz")).unwrap();
+    let plain = std::fs::metadata(bed.base.join("log.1")).unwrap();
+    packed.set_modified(plain.modified().unwrap()).unwrap();
+    std::fs::remove_file(bed.base.join("log.1")).unwrap();
+    let is_sent = || {
+        let told = bed.ask_two(copy, 0, asked).unwrap();
+        assert!(told == (File::Lost(Why::Gone), there, 0, text("old", 1000)), "{:?}", told.1);
+    };
+    is_sent();
+    // Nor does it once it is a rotated one itself.
+    bed.rename("log.1.gz", "log.2.gz");
+    bed.rename("log", "log.1");
+    bed.tick();
+    bed.bytes("log", b"newer\n", 0);
+    is_sent();
+}
+
 /// Found by the simulation: a log of which nothing was durable at the fetcher was copied, the copy compressed and
 /// the log emptied. The log had the number and the identity asked for, and only plain copies were looked at: the
 /// compressed one was skipped.
