@@ -25,6 +25,8 @@
 //! Not here: sockets, files, clocks, sentences. As in [`super::source`], `handle_*` takes a fact and
 //! [`Late::poll_output`] says what is to be done.
 
+mod ended;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ use crate::proto::request::Request;
 use crate::proto::status::Reply;
 use crate::status::event::Event;
 
+use ended::Ended;
+
 /// So many generations are remembered to be asked for once more; beyond that the oldest are given up.
 const GENERATIONS_MAX: usize = 64;
 
@@ -52,33 +56,6 @@ const RECEIVING_MAX: Duration = Duration::from_secs(60);
 
 /// Why one is asked for no more whose file is the source's own.
 const FOLLOWED: &str = "its file is fetched once more";
-
-/// A generation that is to be asked for once more.
-#[derive(Debug)]
-struct Ended {
-    /// What the manifest says of its archive.
-    line: Line,
-    /// When; `None`: when the next generation ends.
-    due: Option<Instant>,
-    /// The next one has ended.
-    followed: bool,
-    /// It could not be asked, and waits for a while.
-    failed: bool,
-    /// A trouble of it was told.
-    told: bool,
-    /// The source has followed a file of its identity since: it may be this one once more, or where that
-    /// is only a number another.
-    again: bool,
-    /// The responder found its bytes in a file of another identity.
-    other: bool,
-}
-
-impl Ended {
-    /// Whether what comes late to it comes to the source itself.
-    fn is_followed(&self) -> bool {
-        self.again && !self.other
-    }
-}
 
 #[derive(Debug)]
 enum State {
@@ -258,16 +235,7 @@ impl Late {
         if line.from > 0 && line.from == line.to {
             return;
         }
-        let due = Some(now + delay);
-        self.waiting.push_back(Ended {
-            line,
-            due,
-            followed: false,
-            failed: false,
-            told: false,
-            again: false,
-            other: false,
-        });
+        self.waiting.push_back(Ended::new(line, now + delay));
         if self.waiting.len() > GENERATIONS_MAX
             && let Some(oldest) = self.waiting.pop_front()
         {

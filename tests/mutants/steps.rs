@@ -155,8 +155,8 @@ pub const STEPS: &[Step] = &[
     step(
         "a start of the machine is noticed",
         "fetch/store/recovery.rs",
-        "if *pointer.boot == *self.boot { rest } else { Rest::Torn }",
-        "rest",
+        "_ => Rest::Torn,",
+        "_ => rest,",
     ),
     step(
         "what is behind the durable part is compared",
@@ -251,6 +251,26 @@ pub const STEPS: &[Step] = &[
         "false",
     )
     .noticed_by("fetch_core"),
+    step(
+        "what was found and differs is made durable before it is judged",
+        "fetch/source/leaving.rs",
+        "Trust::Durable { rest: Rest::Arrived } => !self.assured",
+        "Trust::Durable { rest: Rest::Arrived } => false",
+    )
+    .noticed_by("fetch_core"),
+    step(
+        "what was durable when a copy was found says whose its end is",
+        "fetch/source/leaving.rs",
+        "self.found_durable > 0",
+        "self.place.durable > 0",
+    )
+    .noticed_by("fetch_core"),
+    step(
+        "what comes late to a file that is followed again is left to the source",
+        "fetch/late/ended.rs",
+        "self.again && !self.other",
+        "false",
+    ),
     step(
         "an end that is not known to be right is kept apart",
         "fetch/source/leaving.rs",

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use crate::rng::Rng;
 
-/// Whether hosts are drawn on which logs are copied and emptied, and compressed ones damaged. Of what is wrong
-/// there not all is known yet to be the nature of things or a fault.
+/// Whether hosts are drawn on which compressed logs are damaged, and logs are copied and emptied where other
+/// things go wrong as well. Of what is wrong there not all is known yet to be the nature of things or a fault.
 fn is_wild() -> bool {
     static WILD: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("FETCHLOGS_SIM_WILD").is_some());
@@ -82,7 +82,7 @@ impl Host {
             host.lossy = true;
             host.rollback = some(&[50, 200]);
         }
-        if !is_wild() {
+        if lossy && !is_wild() {
             host.copied = 0;
         }
         if lossy && is_wild() {

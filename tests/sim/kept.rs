@@ -117,4 +117,30 @@ pub const KEPT: &[(u64, &str)] = &[
     ),
     (999979, "a power loss undid the deletion of what had been told as lost"),
     (553620, "as 999979, of a file that had become another generation since"),
+    (
+        48446,
+        "nothing was durable of a log that had been copied and emptied, and the copy was taken for it after a kill",
+    ),
+    (27735, "as 48446, over a fetcher that was killed several times"),
+    (
+        14663,
+        "a copy was compressed before anything of it was durable, and passed over for the log that was emptied",
+    ),
+    (
+        47257,
+        "nothing was durable of a log that had been compressed, and an older one with a late line was taken for what follows",
+    ),
+    (29425, "a short log was copied, and sent behind its copy before it was emptied"),
+    (
+        87132,
+        "as 14663, where the log that had been emptied was renamed and had become a rotated one since",
+    ),
+    (
+        46963,
+        "of a log that had been emptied nothing was had, and what was copied of it before passed for later than it",
+    ),
+    (
+        96217,
+        "a log was copied and emptied between the list and its opening, and the first byte was asked for",
+    ),
 ];

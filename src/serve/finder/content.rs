@@ -189,8 +189,9 @@ impl<L: Logs> Finder<'_, L> {
                 Located::Nowhere(why) => self.after_lost(&candidates, &wanted, why)?,
             };
             // A log that was emptied in place since it was listed begins with another generation, and
-            // the copy that was made of it before is what follows.
-            if found.how != File::Same && found.rotated.is_none() {
+            // the copy that was made of it before is what follows. Nor was anything compared for the first byte.
+            let compared = found.how == File::Same && wanted.has_samples();
+            if !compared && found.rotated.is_none() {
                 self.check_unchanged(served, &candidates)?;
             }
             Ok(found)
