@@ -245,7 +245,9 @@ impl Late {
     }
 
     /// The source follows the file of this identity, again if it ended once: what comes to it is fetched there.
+    /// What ended twice is not asked for as what it was at first.
     pub fn handle_followed(&mut self, id: Token) {
+        self.waiting.retain(|ended| !(ended.again && ended.line.id == Some(id)));
         let all = self.waiting.iter_mut().chain(&mut self.active);
         all.filter(|ended| ended.line.id == Some(id)).for_each(|ended| ended.again = true);
         if let State::Receiving { .. } = self.state

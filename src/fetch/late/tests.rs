@@ -334,6 +334,15 @@ fn a_file_that_is_followed_once_more_is_not_asked_for_late_bytes() {
     }
 }
 
+#[test]
+fn a_file_that_ended_twice_is_not_asked_for_what_it_was_at_first() {
+    let mut life = Life::after_one();
+    life.late.handle_followed(token(7));
+    assert!(life.late.pending());
+    life.late.handle_followed(token(7));
+    assert!(!life.late.pending());
+}
+
 /// A number is given again: where the archive's bytes are found in another file, what comes there is asked for.
 #[test]
 fn a_file_that_has_only_the_number_of_an_archive_does_not_keep_its_late_bytes_from_coming() {
