@@ -208,7 +208,10 @@ impl Truth<'_> {
         };
         let undone = || one.again && !world.habits.host.no_births;
         let is_older = one.file < world.generations[left.0].file;
+        // Nobody ever wrote what a power loss has made of a compressed file.
+        let made = one.torn && one.remade;
         one.bytes.is_empty()
+            || made
             || (one.overwritten || told) && !rest()
             || behind()
             || told && (returned() || is_older && (as_it_was() || undone()))

@@ -143,4 +143,10 @@ pub const KEPT: &[(u64, &str)] = &[
         96217,
         "a log was copied and emptied between the list and its opening, and the first byte was asked for",
     ),
+    (
+        649419,
+        "a copy was not yet whole when it was listed, the log was emptied then, and a loss was told",
+    ),
+    (793293, "as 649419, where the copy had been begun long before"),
+    (537365, "a power loss made bytes of a compressed file that nobody ever wrote"),
 ];

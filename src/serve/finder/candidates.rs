@@ -99,6 +99,23 @@ impl<L: Logs> Finder<'_, L> {
         if agree(before, &self.list(served)?) { Ok(()) } else { Err(Nothing::Changed) }
     }
 
+    /// The same, and whether none of the rotated ones has grown.
+    pub(super) fn check_settled(
+        &self,
+        served: &Served,
+        before: &[Candidate],
+    ) -> Result<(), Nothing> {
+        let after = self.list(served)?;
+        let grown = |(one, other): (&Candidate, &Candidate)| {
+            !one.current && other.facts.size > one.facts.size
+        };
+        if agree(before, &after) && !before.iter().zip(&after).any(grown) {
+            Ok(())
+        } else {
+            Err(Nothing::Changed)
+        }
+    }
+
     /// All candidates as they are now, the oldest first.
     fn list(&self, served: &Served) -> Result<Vec<Candidate>, Nothing> {
         let mut seen = BTreeSet::new();

@@ -194,6 +194,10 @@ impl<L: Logs> Finder<'_, L> {
             if !compared && found.rotated.is_none() {
                 self.check_unchanged(served, &candidates)?;
             }
+            // A copy that was still being made then may have by now what is missing.
+            if matches!(found.how, File::Lost(_)) {
+                self.check_settled(served, &candidates)?;
+            }
             Ok(found)
         })
     }
