@@ -155,8 +155,8 @@ pub const STEPS: &[Step] = &[
     step(
         "a start of the machine is noticed",
         "fetch/store/recovery.rs",
-        "_ => Rest::Torn,",
-        "_ => rest,",
+        "*boot == *self.boot",
+        "true",
     ),
     step(
         "what is behind the durable part is compared",
@@ -254,8 +254,8 @@ pub const STEPS: &[Step] = &[
     step(
         "what was found and differs is made durable before it is judged",
         "fetch/source/leaving.rs",
-        "Trust::Durable { rest: Rest::Arrived } => !self.assured",
-        "Trust::Durable { rest: Rest::Arrived } => false",
+        "!self.assured",
+        "false",
     )
     .noticed_by("fetch_core"),
     step(
